@@ -1,0 +1,130 @@
+"""Every error that Taskscan raises on purpose. The docstring of a class is its message.
+
+    TaskscanError
+    ├── Transient              try again, maybe elsewhere
+    │   ├── Unreachable        no connection, or it broke
+    │   ├── TimedOut           no answer in time
+    │   ├── RateLimited        429 and its cousins; carries ``retry_after`` in seconds
+    │   ├── ServerFault        5xx, or "internal error" inside JSON-RPC
+    │   ├── MalformedAnswer    not JSON, cut off, or of another shape
+    │   ├── NotThereYet        the provider has not got that block (yet)
+    │   └── DatabaseDown       PostgreSQL does not answer
+    ├── TooLarge               ask for less; carries the provider's own ``hint``
+    ├── Inconsistent           an answer that contradicts itself or another answer
+    └── Terminal               repeating will not help
+        ├── RpcRefused         the provider understood and said no
+        ├── WrongChain         provider, database and configuration disagree about the chain
+        ├── DatabaseRefused    no right, read-only, another schema, a full disk
+        ├── SetupFailed        a tool that Taskscan needs cannot be installed or started
+        └── UsageError         exit code 2: something the user wrote
+            └── ConfigError    … in a configuration file or the environment
+"""
+
+from string import Formatter
+
+
+class TaskscanError(Exception):
+    """{message}"""
+
+    exit_code = 1
+
+    def __init__(self, message: str = "", **facts: object) -> None:
+        self.facts = {"message": message, **facts}
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        template = " ".join((type(self).__doc__ or "{message}").split())
+        known = {name: "" for _, name, _, _ in Formatter().parse(template) if name}
+        return template.format(**{**known, **self.facts}).strip()
+
+
+class Transient(TaskscanError):
+    """{message}"""
+
+
+class Unreachable(Transient):
+    """{provider} cannot be reached: {message}. Check the URL, the network and HTTPS_PROXY."""
+
+
+class TimedOut(Transient):
+    """{provider} did not answer within {seconds:g} s."""
+
+
+class RateLimited(Transient):
+    """{provider} limits the rate of requests: {message}"""
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **facts: object) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+
+
+class ServerFault(Transient):
+    """{provider} failed: {message}"""
+
+
+class MalformedAnswer(Transient):
+    """{provider} sent an answer that cannot be read: {message}"""
+
+
+class NotThereYet(Transient):
+    """{provider} has no block {block}."""
+
+
+class DatabaseDown(Transient):
+    """The database at {database} does not answer: {message}. Start it, or correct TASKSCAN_DATABASE_URL."""
+
+
+class TooLarge(TaskscanError):
+    """{provider} refuses a range that large: {message}"""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        max_blocks: int | None = None,
+        max_results: int | None = None,
+        upto: int | None = None,
+        batch: bool = False,
+        **facts: object,
+    ) -> None:
+        """``max_blocks``: largest range in blocks that the provider named; ``max_results``: in logs;
+        ``upto``: last block that it says would fit; ``batch``: the JSON-RPC batch was too long, not the range."""
+        super().__init__(message, **facts)
+        self.max_blocks = max_blocks
+        self.max_results = max_results
+        self.upto = upto
+        self.batch = batch
+
+
+class Inconsistent(TaskscanError):
+    """{provider} contradicts itself: {message}"""
+
+
+class Terminal(TaskscanError):
+    """{message}"""
+
+
+class RpcRefused(Terminal):
+    """{provider} refuses {method}: {message} (code {code})"""
+
+
+class WrongChain(Terminal):
+    """{message}"""
+
+
+class DatabaseRefused(Terminal):
+    """{message}"""
+
+
+class SetupFailed(Terminal):
+    """{message}"""
+
+
+class UsageError(Terminal):
+    """{message}"""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """{message}"""
