@@ -1,23 +1,23 @@
 """Every error that Taskscan raises on purpose. The docstring of a class is its message.
 
-    TaskscanError
-    ├── Transient              try again, maybe elsewhere
-    │   ├── Unreachable        no connection, or it broke
-    │   ├── TimedOut           no answer in time
-    │   ├── RateLimited        429 and its cousins; carries ``retry_after`` in seconds
-    │   ├── ServerFault        5xx, or "internal error" inside JSON-RPC
-    │   ├── MalformedAnswer    not JSON, cut off, or of another shape
-    │   ├── NotThereYet        the provider has not got that block (yet)
-    │   └── DatabaseDown       PostgreSQL does not answer
-    ├── TooLarge               ask for less; carries the provider's own ``hint``
-    ├── Inconsistent           an answer that contradicts itself or another answer
-    └── Terminal               repeating will not help
-        ├── RpcRefused         the provider understood and said no
-        ├── WrongChain         provider, database and configuration disagree about the chain
-        ├── DatabaseRefused    no right, read-only, another schema, a full disk
-        ├── SetupFailed        a tool that Taskscan needs cannot be installed or started
-        └── UsageError         exit code 2: something the user wrote
-            └── ConfigError    … in a configuration file or the environment
+TaskscanError
+├── Transient              try again, maybe elsewhere
+│   ├── Unreachable        no connection, or it broke
+│   ├── TimedOut           no answer in time
+│   ├── RateLimited        429 and its cousins; carries ``retry_after`` in seconds
+│   ├── ServerFault        5xx, or "internal error" inside JSON-RPC
+│   ├── MalformedAnswer    not JSON, cut off, or of another shape
+│   ├── NotThereYet        the provider has not got that block (yet)
+│   └── DatabaseDown       PostgreSQL does not answer
+├── TooLarge               ask for less; carries the provider's own ``hint``
+├── Inconsistent           an answer that contradicts itself or another answer
+└── Terminal               repeating will not help
+    ├── RpcRefused         the provider understood and said no
+    ├── WrongChain         provider, database and configuration disagree about the chain
+    ├── DatabaseRefused    no right, read-only, another schema, a full disk
+    ├── SetupFailed        a tool that Taskscan needs cannot be installed or started
+    └── UsageError         exit code 2: something the user wrote
+        └── ConfigError    … in a configuration file or the environment
 """
 
 from string import Formatter

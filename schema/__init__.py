@@ -1,0 +1,24 @@
+"""The tables of Taskscan as SQLAlchemy Core, one module per database schema, and the SQL of its views.
+
+`metadata` holds them all; Alembic compares it with the database.
+"""
+
+from importlib.resources import files
+
+from schema import arbius, chain, iexec
+from schema.base import metadata
+
+SCHEMAS = ("chain", "arbius", "iexec", "analytics")
+
+__all__ = ["SCHEMAS", "arbius", "chain", "iexec", "metadata", "script", "view_scripts"]
+
+
+def view_scripts() -> list[str]:
+    """The SQL that makes views, functions and rights: the numbered scripts in `schema/sql`, in their order."""
+    names = sorted(entry.name for entry in (files("schema") / "sql").iterdir())
+    return [script(name) for name in names if name[0].isdigit()]
+
+
+def script(name: str) -> str:
+    """The text of `schema/sql/<name>`."""
+    return (files("schema") / "sql" / name).read_text("utf-8")

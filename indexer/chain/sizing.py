@@ -1,0 +1,104 @@
+"""How many blocks to ask for at once. Pure: it learns from what it is told.
+
+A provider refuses for two different reasons that need two different memories: too many *blocks* is a fixed
+rule of the provider and holds everywhere (`cap`); too many *results* or too slow an answer says something about
+this stretch of the chain only, so the size shrinks and may grow again further on.
+"""
+
+from dataclasses import dataclass
+
+from indexer.chain.ranges import Range
+from indexer.errors import TooLarge
+
+START_BLOCKS = 2_000
+MAX_BLOCKS = 10_000_000
+TARGET_BYTES = 4 << 20  # of one answer: large enough to amortise the round trip, small enough for memory
+TARGET_SECONDS = 4.0  # of one answer: well below the time-outs of public providers
+WIDEST = 50  # ranges in one batch: one header binds them all, so its call costs 2 % and not 100 %
+CLOSE_ENOUGH = 1.1  # a known good size within 10 % of a known bad one is not worth another refusal
+
+
+@dataclass
+class Sizer:
+    """The present range size, in blocks, of one group of contracts at one provider."""
+
+    size: int = START_BLOCKS
+    cap: int | None = None
+    max_results: int | None = None
+    refused: int | None = None
+    good: int = 0
+    bytes_per_block: float = 0.0
+    widest: int = WIDEST
+
+    def note_answer(self, blocks: int, size_bytes: int, seconds: float) -> None:
+        """Learn from an answer of `size_bytes` bytes over `blocks` blocks that took `seconds`."""
+        self.good = max(self.good, blocks)
+        rate = size_bytes / blocks
+        self.bytes_per_block = rate if not self.bytes_per_block else 0.7 * self.bytes_per_block + 0.3 * rate
+        if blocks < self.size // 2:
+            return
+        room = min(TARGET_BYTES / max(size_bytes, 1), TARGET_SECONDS / max(seconds, 0.001))
+        factor = min(4.0, room) if room > 1 else max(0.5, room)
+        self.size = self._allowed(int(self.size * factor))
+
+    def note_refusal(self, asked: Range, error: TooLarge) -> None:
+        """Learn from a refusal of the range `asked`; the provider's own hint wins over halving."""
+        if error.max_blocks:
+            self.cap = min(self.cap or error.max_blocks, error.max_blocks)
+            self.size = min(self.size, self.cap)
+        elif error.upto is not None and asked.first <= error.upto < asked.last:
+            self.size = max(1, min(self.size, error.upto - asked.first + 1))
+        elif error.max_results:
+            self.max_results = error.max_results
+            self.size = max(1, min(self.size, asked.blocks // 2))
+        else:
+            self.refused = min(self.refused or asked.blocks, asked.blocks)
+            self.size = max(1, min(self.size, asked.blocks // 2))
+
+    def split(self, asked: Range, error: TooLarge) -> list[Range]:
+        """`asked` cut into pieces that should now be answered. Raises the error for a single block."""
+        if asked.blocks == 1:
+            raise error
+        if error.upto is not None and asked.first <= error.upto < asked.last:
+            return [Range(asked.first, error.upto), Range(error.upto + 1, asked.last)]
+        if error.max_blocks and error.max_blocks < asked.blocks:
+            return cut(asked, error.max_blocks)
+        return list(asked.halves())
+
+    def note_batch(self, width: int, seconds: float) -> None:
+        """Learn from a batch of `width` ranges that took `seconds`: slow batches get narrower, fast ones wider."""
+        if seconds > TARGET_SECONDS:
+            self.widest = max(1, width // 2)
+        elif seconds < TARGET_SECONDS / 4 and width >= self.widest:
+            self.widest = min(WIDEST, self.widest * 2)
+
+    def note_batch_refusal(self, width: int, allowed: int | None) -> None:
+        """Learn that a batch of `width` calls is too long; `allowed` is the limit that the provider named."""
+        self.widest = max(1, min(self.widest, (allowed or width // 2) - 1))
+
+    @property
+    def width(self) -> int:
+        """How many ranges to ask for in one batch: many only where larger ranges are not to be had."""
+        limited = self.cap is not None and self.size >= self.cap
+        limited = limited or (self.refused is not None and self.good * CLOSE_ENOUGH >= self.refused)
+        if self.probing() or not limited:
+            return 1
+        return max(1, min(self.widest, int(TARGET_BYTES / max(self.size * self.bytes_per_block, 1))))
+
+    def probing(self) -> bool:
+        """True while a range of the present size has never been answered: ask one such range, not many."""
+        return self.size > self.good
+
+    def _allowed(self, size: int) -> int:
+        limits = [MAX_BLOCKS]
+        if self.cap:
+            limits.append(self.cap)
+        if self.refused:
+            between = (self.refused + self.good) // 2
+            limits.append(self.good if self.good * CLOSE_ENOUGH >= self.refused else max(self.good, between))
+        return max(1, min(size, *limits))
+
+
+def cut(piece: Range, size: int) -> list[Range]:
+    """`piece` cut into consecutive ranges of at most `size` blocks."""
+    return [Range(n, min(n + size - 1, piece.last)) for n in range(piece.first, piece.last + 1, size)]

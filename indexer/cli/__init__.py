@@ -1,0 +1,54 @@
+"""The command `taskscan`: it parses, calls, and turns errors into one sentence and an exit code."""
+
+import logging
+import os
+import sys
+
+import structlog
+import typer
+
+from indexer.cli import config_cmd, db_cmd, demo_cmd, run_cmd, status_cmd
+from indexer.errors import TaskscanError
+
+app = typer.Typer(
+    name="taskscan",
+    help="Index decentralised compute tasks (Arbius, iExec) into one SQL database.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run", help="Read everything that is configured into the database, and keep it up to date.")(run_cmd.run)
+app.command("demo", help="Run the real iExec contracts on a local chain and index them, with nothing to configure.")(
+    demo_cmd.demo
+)
+app.command("status", help="Say what is read, how far, and how large it is.")(status_cmd.status)
+app.add_typer(db_cmd.app, name="db")
+app.add_typer(config_cmd.app, name="config")
+
+
+def main() -> None:
+    """Entry point of the console script. Exit codes: 0 done, 1 failed, 2 usage or configuration."""
+    _log_to_stderr()
+    try:
+        app()
+    except TaskscanError as error:
+        print(f"taskscan: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("taskscan: stopped", file=sys.stderr)
+        sys.exit(1)
+
+
+def _log_to_stderr() -> None:
+    level = os.environ.get("TASKSCAN_LOG", "info").upper()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level, logging.INFO)),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)

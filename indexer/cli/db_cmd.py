@@ -1,0 +1,83 @@
+"""`taskscan db`: the database itself."""
+
+import os
+
+import typer
+
+from indexer.cli.common import ConfigOption, choose, err, opened, out
+from indexer.config import Settings
+from indexer.errors import UsageError
+from indexer.store import migrate, server
+from indexer.store.database import where
+
+app = typer.Typer(help="Upgrade, reach, start and stop the database.", no_args_is_help=True)
+
+
+def _embedded(settings: Settings, verb: str) -> None:
+    if settings.database.url:
+        raise UsageError(f"The database is a server of yours (database.url); Taskscan does not {verb} it.")
+
+
+@app.command("upgrade")
+def upgrade(config: ConfigOption = None) -> None:
+    """Bring the tables and views to this version of Taskscan, in one transaction.
+
+    Example: taskscan db upgrade --config taskscan.toml
+    """
+    with opened(choose(config).settings, upgrade=True) as engine:
+        err.print(f"{where(engine)} has the schema {migrate.state(engine).found}")
+
+
+@app.command("url")
+def url(config: ConfigOption = None) -> None:
+    """Print the URL of the database alone on a line; of the embedded one, whether it runs or not.
+
+    Example: psql "$(taskscan db url)"
+    """
+    settings = choose(config).settings
+    if settings.database.url:
+        print(settings.database.url.get_secret_value())
+        return
+    known = server.describe(settings.database.data_dir)
+    if known is None:
+        with server.using(settings.database.data_dir) as known:
+            pass
+    print(known.url)
+
+
+@app.command("shell", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def shell(context: typer.Context, config: ConfigOption = None) -> None:
+    """Open psql on the database; further arguments go to psql.
+
+    Example: taskscan db shell -- -c 'SELECT * FROM analytics.freshness'
+    """
+    settings = choose(config).settings
+    with opened(settings) as engine:
+        line = [str(server.psql_path()), engine.url.set(drivername="postgresql").render_as_string(hide_password=False)]
+        code = os.spawnv(os.P_WAIT, line[0], [*line, *context.args])
+    raise typer.Exit(code)
+
+
+@app.command("start")
+def start(config: ConfigOption = None) -> None:
+    """Start the embedded server and keep it up for psql and BI tools until `db stop`.
+
+    Example: taskscan db start
+    """
+    settings = choose(config).settings
+    _embedded(settings, "start")
+    with opened(settings) as engine:
+        server.pin(settings.database.data_dir)
+        out.print(f"running at {where(engine)}; `taskscan db url` prints the URL, `taskscan db stop` ends it")
+
+
+@app.command("stop")
+def stop(config: ConfigOption = None) -> None:
+    """Stop the embedded server that `db start` keeps up.
+
+    Example: taskscan db stop
+    """
+    settings = choose(config).settings
+    _embedded(settings, "stop")
+    server.unpin_and_stop(settings.database.data_dir)
+    err.print("stopped, unless another command still uses it")

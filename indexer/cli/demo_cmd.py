@@ -1,0 +1,80 @@
+"""`taskscan demo`: real contracts on a local chain, indexed, with nothing to configure."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+
+from indexer.cli import run_cmd
+from indexer.cli.common import DEMO_DATA, demo_settings, err, opened
+from indexer.config import Chain, Rpc, Settings, Source
+from indexer.errors import SetupFailed
+from indexer.store import server
+from indexer.store.database import where
+
+POLL_SECONDS = 1.0
+
+Tasks = Annotated[int, typer.Option(min=1, max=2000, help="Tasks that the local chain has when indexing begins.")]
+Seed = Annotated[int, typer.Option(help="Another seed gives other traffic; the same seed the same.")]
+
+
+def demo(tasks: Tasks = 200, seed: Seed = 1) -> None:
+    """Run the real iExec contracts on a local chain and index them, until Ctrl-C.
+
+    Example: taskscan demo --tasks 500
+    """
+    run_demo(tasks=tasks, seed=seed)
+
+
+def run_demo(*, tasks: int = 200, seed: int = 1, until_synced: bool = False) -> None:
+    """The demo, from an empty database in a data folder of its own. Raises SetupFailed."""
+    server.remove(DEMO_DATA)
+    err.print(f"demo: starting a local chain and {tasks} tasks on the real iExec contracts (first time: a download) …")
+    with _devnet(tasks, seed) as chain:
+        settings = _settings(chain)
+        with opened(settings) as engine:
+            err.print(
+                f"demo: chain at {chain['rpc']}, database at {where(engine)}; look at it with `taskscan db shell`"
+            )
+            run_cmd.start(settings, engine, until_synced=until_synced, poll_seconds=POLL_SECONDS)
+
+
+def _settings(chain: dict[str, Any]) -> Settings:
+    rpc = [Rpc(url=SecretStr(chain["rpc"]))]
+    return demo_settings(
+        chains=[Chain(name="devnet", chain_id=chain["chain_id"], clock="head", rpc=rpc)],
+        sources=[Source(network="iexec", chain="devnet", addresses=[chain["contracts"]["hub"]])],
+    )
+
+
+@contextlib.contextmanager
+def _devnet(tasks: int, seed: int) -> Iterator[dict[str, Any]]:
+    """The local chain in a process of its own; it ends when its standard input closes, so also when we are killed."""
+    command = [sys.executable, "-m", "indexer.devnet", "--seed", str(seed), "--tasks", str(tasks), "--live", "1.0"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise SetupFailed("The local chain did not start; what it said stands above.")
+        yield json.loads(line)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    process.terminate()
+    try:
+        process.wait(4)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,65 @@
+"""`taskscan run`: the background job."""
+
+import asyncio
+import contextlib
+import signal
+from typing import Annotated
+
+import typer
+from sqlalchemy.engine import Engine
+
+from indexer.cli import demo_cmd
+from indexer.cli.common import Chosen, ConfigOption, choose, err, opened
+from indexer.cli.display import follow, summary
+from indexer.config import Settings
+from indexer.ingest.run import POLL_SECONDS, ChainJob
+from indexer.ingest.run import run as ingest
+from indexer.store.database import where
+
+UntilSynced = Annotated[
+    bool, typer.Option("--until-synced", help="Exit with 0 once all that was final at the start is read.")
+]
+
+
+def run(config: ConfigOption = None, until_synced: UntilSynced = False) -> None:
+    """Read everything that is configured into the database, and keep it up to date.
+
+    Example: taskscan run --config taskscan.toml --until-synced
+    """
+    chosen = choose(config)
+    if chosen.demo:
+        demo_cmd.run_demo(until_synced=until_synced)
+    else:
+        run_configured(chosen, until_synced=until_synced)
+
+
+def run_configured(chosen: Chosen, *, until_synced: bool) -> None:
+    """`run` with a configuration file."""
+    with opened(chosen.settings) as engine:
+        err.print(f"database: {where(engine)}")
+        start(chosen.settings, engine, until_synced=until_synced)
+
+
+def start(settings: Settings, engine: Engine, *, until_synced: bool, poll_seconds: float = POLL_SECONDS) -> None:
+    """Run the job in the foreground until it is done, or until SIGINT or SIGTERM; then end cleanly."""
+    asyncio.run(_until_signal(settings, engine, until_synced, poll_seconds))
+
+
+async def _until_signal(settings: Settings, engine: Engine, until_synced: bool, poll_seconds: float) -> None:
+    jobs: list[ChainJob] = []
+    work = asyncio.ensure_future(
+        ingest(settings, engine, until_synced=until_synced, watch=jobs.extend, poll_seconds=poll_seconds)
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    display = asyncio.ensure_future(follow(jobs))
+    try:
+        await work
+    except asyncio.CancelledError:
+        err.print("stopping: what is under way is rolled back, what is written stays")
+    finally:
+        display.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await display
+        summary(jobs)

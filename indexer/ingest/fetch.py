@@ -1,0 +1,117 @@
+"""Asking one provider for the logs of some ranges, bound to the header of the last block.
+
+The header comes in the same batch from the same backend: one that has not got that block yet would answer the logs
+with a shorter list and no error (go-ethereum#24078), but it cannot answer the header.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from indexer.chain.ranges import Range
+from indexer.errors import Inconsistent, NotThereYet, TaskscanError
+from indexer.rpc.retry import with_retries
+from indexer.rpc.transport import Provider
+from indexer.rpc.types import Call, Header, Log
+from indexer.rpc.wire import decode
+from indexer.store.ledger import Group, Read
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one portion. `answers` holds raw JSON, or the error of that range alone."""
+
+    answers: list[tuple[Range, msgspec.Raw | TaskscanError]]
+    bound: Header | None
+    provider: str
+    requested_at: datetime
+    seconds: float
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all answers."""
+        return sum(len(memoryview(raw)) for _, raw in self.answers if isinstance(raw, msgspec.Raw))
+
+
+async def ask(provider: Provider, group: Group, ranges: tuple[Range, ...]) -> Reply:
+    """Ask `provider` for the logs of `ranges`, ascending, in one batch. Raises what concerns the whole batch:
+    Transient errors, TooLarge(batch=True), and NotThereYet where the header of the last block is missing."""
+    addresses = [member.address for member in group.members]
+    calls = [Call("eth_getLogs", (_filter(addresses, piece),)) for piece in ranges]
+    bind = group.evidence != "single"
+    if bind:
+        calls.append(Call("eth_getBlockByNumber", (hex(ranges[-1].last), False)))
+    requested_at, began = datetime.now(UTC), time.monotonic()
+    answers = await with_retries(lambda: provider.batch(calls))
+    seconds = time.monotonic() - began
+    bound = _bound(provider, answers.pop(), ranges[-1].last) if bind else None
+    return Reply(list(zip(ranges, answers, strict=True)), bound, provider.name, requested_at, seconds)
+
+
+def _filter(addresses: list[str], piece: Range) -> dict[str, object]:
+    return {"address": addresses, "fromBlock": hex(piece.first), "toBlock": hex(piece.last)}
+
+
+def _bound(provider: Provider, answer: msgspec.Raw | TaskscanError, number: int) -> Header:
+    if isinstance(answer, TaskscanError):
+        raise answer
+    header = decode(answer, Header | None, provider.name)  # type: ignore[arg-type]
+    if header is None:
+        raise NotThereYet(provider=provider.name, block=number)
+    if int(header.number, 16) != number:
+        raise Inconsistent(f"asked for block {number}, it sent {int(header.number, 16)}", provider=provider.name)
+    return header
+
+
+def parse(reply: Reply, piece: Range, raw: msgspec.Raw, evidence: str) -> tuple[list[Log], Read]:
+    """The logs of one range, checked, and the ledger's row for it. Raises MalformedAnswer or Inconsistent."""
+    bound = reply.bound
+    logs = _checked(decode(raw, list[Log], reply.provider), piece, bound, reply.provider)
+    view = memoryview(raw)
+    last = bound is not None and int(bound.number, 16) == piece.last
+    read = Read(
+        range=piece,
+        provider=reply.provider,
+        requested_at=reply.requested_at,
+        elapsed_ms=round(reply.seconds * 1000),
+        answer_bytes=len(view),
+        digest=hashlib.blake2b(view, digest_size=16).digest(),
+        logs=len(logs),
+        evidence=evidence,
+        bound_block=int(bound.number, 16) if bound else None,
+        bound_hash=bytes.fromhex(bound.hash[2:]) if bound else None,
+        to_time=_time(bound) if last and bound else None,
+    )
+    return logs, read
+
+
+def _time(header: Header) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(header.timestamp, 16), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _checked(logs: list[Log], piece: Range, bound: Header | None, provider: str) -> list[Log]:
+    """The logs without exact repetitions. Raises Inconsistent for logs that cannot all be true."""
+    hashes: dict[str, str] = {bound.number: bound.hash} if bound else {}
+    seen: dict[tuple[str, str], Log] = {}
+    for log in logs:
+        if hashes.setdefault(log.block_number, log.block_hash) != log.block_hash:
+            raise Inconsistent(f"two hashes for block {int(log.block_number, 16)}", provider=provider)
+        if log.removed:
+            raise Inconsistent(f"a removed log in block {int(log.block_number, 16)}", provider=provider)
+        known = seen.setdefault((log.block_number, log.log_index), log)
+        if known is not log and known != log:
+            raise Inconsistent(f"two logs {int(log.log_index, 16)} of {int(log.block_number, 16)}", provider=provider)
+    if any(int(number, 16) not in piece for number in hashes if not (bound and number == bound.number)):
+        raise Inconsistent(f"logs outside the blocks {piece} that were asked for", provider=provider)
+    return logs if len(seen) == len(logs) else list(seen.values())
+
+
+def without_time(logs: list[Log]) -> dict[str, int]:
+    """Blocks (hash -> number) of logs that do not carry their block's time."""
+    return {log.block_hash: int(log.block_number, 16) for log in logs if log.block_timestamp is None}

@@ -1,0 +1,73 @@
+"""The work list of a scan: which blocks to ask for next, in what portions, by several readers at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from indexer.chain.ranges import Range
+from indexer.chain.sizing import Sizer
+from indexer.errors import TooLarge
+
+
+class Portion(NamedTuple):
+    """Ranges to ask for in one batch. `probe`: one range of a size that was never answered before."""
+
+    ranges: tuple[Range, ...]
+    probe: bool = False
+
+
+class Todo:
+    """Hands out portions of `gaps`, lowest blocks first, until every block is done.
+
+    A size that was never answered before is tried by one reader alone, so a refusal costs one call and not one
+    per reader.
+    """
+
+    def __init__(self, gaps: Sequence[Range], sizer: Sizer) -> None:
+        self.sizer = sizer
+        self._open = deque(gaps)
+        self._taken = 0
+        self._probing = False
+        self._changed = asyncio.Condition()
+
+    async def take(self) -> Portion | None:
+        """What to ask for next; None when all blocks are done."""
+        async with self._changed:
+            while self._taken and not (self._open and (self.sizer.good or not self._probing)):
+                await self._changed.wait()
+            if not self._open:
+                return None
+            self._taken += 1
+            return self._portion()
+
+    async def give_back(self, portion: Portion, again: Sequence[Range] = ()) -> None:
+        """Report a portion that was taken; the ranges in `again` are to be asked anew, the others are written."""
+        async with self._changed:
+            if portion.probe:
+                self._probing = False
+            self._open.extendleft(sorted(again, reverse=True))
+            self._taken -= 1
+            self._changed.notify_all()
+
+    def refuse(self, asked: Range, error: TooLarge) -> list[Range]:
+        """The pieces to ask for instead of `asked`. Raises the error where a single block is refused."""
+        self.sizer.note_refusal(asked, error)
+        return self.sizer.split(asked, error)
+
+    def _portion(self) -> Portion:
+        probe = self.sizer.probing() and not self._probing
+        size = self.sizer.size if probe else min(self.sizer.size, self.sizer.good)
+        wanted = 1 if probe else self.sizer.width
+        ranges: list[Range] = []
+        while self._open and len(ranges) < wanted:
+            ranges.append(self._cut(size))
+        self._probing = self._probing or probe
+        return Portion(tuple(ranges), probe)
+
+    def _cut(self, size: int) -> Range:
+        piece = self._open.popleft()
+        head = Range(piece.first, min(piece.last, piece.first + size - 1))
+        if head.last < piece.last:
+            self._open.appendleft(Range(head.last + 1, piece.last))
+        return head

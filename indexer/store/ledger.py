@@ -1,0 +1,205 @@
+"""The coverage ledger: which blocks of which contracts are read, and how that is known.
+
+A *group* is a set of contracts of one chain that are read with one filter; coverage belongs to the group. A
+contract that joins later gets a group of its own and catches up alone; when all groups of a chain stand at the
+same block they become one again (`merge_groups`). All functions work inside the caller's transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from indexer.chain.ranges import Range, contiguous_to, merge, subtract
+from schema.chain import coverage, groups, reads, sources
+
+
+@dataclass(frozen=True)
+class Member:
+    """A contract of a group; `address` is lower-case hex text."""
+
+    address: str
+    network: str
+    role: str
+    from_block: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """What one filter reads, and what of it is read already."""
+
+    group_id: int
+    chain_id: int
+    evidence: str
+    members: tuple[Member, ...]
+    covered: tuple[Range, ...]
+
+    @property
+    def from_block(self) -> int:
+        """First block that any member wants."""
+        return min(member.from_block for member in self.members)
+
+    def gaps(self, upto: int) -> list[Range]:
+        """What is missing up to block `upto`, included."""
+        if self.from_block > upto:
+            return []
+        return subtract([Range(self.from_block, upto)], self.covered)
+
+    @property
+    def read_to(self) -> int | None:
+        """Last block up to which nothing is missing."""
+        return contiguous_to(self.from_block, self.covered)
+
+
+@dataclass(frozen=True)
+class Read:
+    """One range that was read: a row of `chain.reads`."""
+
+    range: Range
+    provider: str
+    requested_at: datetime
+    elapsed_ms: int
+    answer_bytes: int
+    digest: bytes
+    logs: int
+    evidence: str
+    bound_block: int | None = None
+    bound_hash: bytes | None = None
+    to_time: datetime | None = None
+
+
+def load_groups(connection: sa.Connection, chain_id: int) -> list[Group]:
+    """The groups of a chain that have active members, in the order of their making."""
+    members: dict[int, list[Member]] = {}
+    wanted = sa.select(sources).where(sources.c.chain_id == chain_id, sources.c.active).order_by(sources.c.address)
+    for row in connection.execute(wanted):
+        member = Member("0x" + row.address.hex(), row.network, row.role, row.from_block)
+        members.setdefault(row.group_id, []).append(member)
+    covered = covered_ranges(connection, members)
+    query = sa.select(groups).where(groups.c.group_id.in_(members)).order_by(groups.c.group_id)
+    return [
+        Group(row.group_id, chain_id, row.evidence, tuple(members[row.group_id]), tuple(covered.get(row.group_id, ())))
+        for row in connection.execute(query)
+    ]
+
+
+def covered_ranges(connection: sa.Connection, group_ids: Iterable[int]) -> dict[int, list[Range]]:
+    """Covered ranges per group, merged whatever their evidence."""
+    found: dict[int, list[Range]] = {}
+    for row in connection.execute(sa.select(coverage).where(coverage.c.group_id.in_(list(group_ids)))):
+        found.setdefault(row.group_id, []).append(Range(row.from_block, row.to_block))
+    return {group_id: merge(ranges) for group_id, ranges in found.items()}
+
+
+def lock_group(connection: sa.Connection, group_id: int) -> bool:
+    """Keep every other writer of the group out until the transaction ends; False when the group is gone."""
+    query = sa.select(groups.c.group_id).where(groups.c.group_id == group_id).with_for_update()
+    return connection.scalar(query) is not None
+
+
+def uncovered(connection: sa.Connection, group_id: int, ranges: Iterable[Range]) -> list[Range]:
+    """The part of `ranges` that the group has not read yet. The group must be locked."""
+    return subtract(ranges, covered_ranges(connection, [group_id]).get(group_id, []))
+
+
+def record(connection: sa.Connection, group: Group, done: Sequence[Read]) -> None:
+    """Write the ledger's rows for reads whose event rows are written in this transaction."""
+    connection.execute(sa.insert(reads), [_read_row(group, read) for read in done])
+    for read in done:
+        _cover(connection, group.group_id, read.range, read.evidence, read.to_time)
+
+
+def _read_row(group: Group, read: Read) -> dict[str, object]:
+    return {
+        "chain_id": group.chain_id,
+        "group_id": group.group_id,
+        "from_block": read.range.first,
+        "to_block": read.range.last,
+        "provider": read.provider,
+        "requested_at": read.requested_at,
+        "elapsed_ms": read.elapsed_ms,
+        "answer_bytes": read.answer_bytes,
+        "digest": read.digest,
+        "logs": read.logs,
+        "evidence": read.evidence,
+        "bound_block": read.bound_block,
+        "bound_hash": read.bound_hash,
+    }
+
+
+def _cover(
+    connection: sa.Connection, group_id: int, piece: Range, evidence: str, to_time: datetime | None
+) -> None:  # fmt: skip
+    """Add `piece` to the group's coverage, joined with neighbours of the same evidence."""
+    c = coverage.c
+    touching = sa.and_(
+        c.group_id == group_id,
+        c.evidence == evidence,
+        c.from_block <= piece.last + 1,
+        c.to_block >= piece.first - 1,
+    )
+    taken = connection.execute(sa.delete(coverage).where(touching).returning(c.from_block, c.to_block, c.to_time)).all()
+    joined = merge([piece, *(Range(row.from_block, row.to_block) for row in taken)])[0]
+    times = {row.to_block: row.to_time for row in taken} | ({piece.last: to_time} if to_time else {})
+    connection.execute(
+        sa.insert(coverage).values(
+            group_id=group_id,
+            from_block=joined.first,
+            to_block=joined.last,
+            evidence=evidence,
+            to_time=times.get(joined.last),
+        )
+    )
+
+
+def copy_coverage(connection: sa.Connection, old: int, new: int, from_block: int) -> None:
+    """Give group `new` what group `old` has read from `from_block` on."""
+    c = coverage.c
+    kept = sa.select(
+        sa.literal(new), sa.func.greatest(c.from_block, from_block), c.to_block, c.evidence, c.to_time
+    ).where(c.group_id == old, c.to_block >= from_block)
+    names = ["group_id", "from_block", "to_block", "evidence", "to_time"]
+    connection.execute(sa.insert(coverage).from_select(names, kept))
+
+
+def new_group(connection: sa.Connection, chain_id: int, evidence: str) -> int:
+    """Make a group without members; its id."""
+    statement = sa.insert(groups).values(chain_id=chain_id, evidence=evidence).returning(groups.c.group_id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def merge_groups(connection: sa.Connection, chain_id: int, upto: int) -> int:
+    """Make one group of all that are read without a gap to exactly `upto` with the same least evidence.
+
+    Returns how many groups vanished. Joined coverage holds for each member from its own first block on.
+    """
+    merged = 0
+    by_evidence: dict[str, list[Group]] = {}
+    for group in load_groups(connection, chain_id):
+        if group.read_to == upto and len(group.covered) == 1:
+            by_evidence.setdefault(group.evidence, []).append(group)
+    for ready in by_evidence.values():
+        main = min(ready, key=lambda group: (group.from_block, group.group_id))
+        for group in ready:
+            if group is not main:
+                _absorb(connection, main, group)
+                merged += 1
+    return merged
+
+
+def join_unread(connection: sa.Connection, chain_id: int) -> None:
+    """Make one group of all that have read nothing yet, so that many new contracts cost one pass, not many."""
+    by_evidence: dict[str, Group] = {}
+    for group in load_groups(connection, chain_id):
+        if not group.covered:
+            main = by_evidence.setdefault(group.evidence, group)
+            if main is not group:
+                _absorb(connection, main, group)
+
+
+def _absorb(connection: sa.Connection, main: Group, group: Group) -> None:
+    moved = sa.update(sources).where(sources.c.group_id == group.group_id).values(group_id=main.group_id)
+    connection.execute(moved)
+    connection.execute(sa.delete(coverage).where(coverage.c.group_id == group.group_id))
+    connection.execute(sa.delete(groups).where(groups.c.group_id == group.group_id))

@@ -1,0 +1,92 @@
+"""One transaction: event rows, unknown logs, new contracts and the ledger rows that say the range is read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from indexer.chain.ranges import Range
+from indexer.store import ledger, sources
+from indexer.store.copy import Target, copy_rows
+from indexer.store.database import driver
+
+Row = Sequence[object]
+BLOCK = 1  # position of block_number in every row
+
+FIXED_COLUMNS = (
+    "chain_id", "block_number", "log_index", "block_hash", "block_time", "tx_hash", "tx_index", "address",
+)  # fmt: skip
+FIXED_TYPES = ("int8", "int8", "int4", "bytea", "timestamptz", "bytea", "int4", "bytea")
+
+UNKNOWN_LOGS = Target(
+    "chain", "unknown_logs", (*FIXED_COLUMNS, "topics", "data", "reason"), (*FIXED_TYPES, "bytea[]", "bytea", "text")
+)
+
+
+@dataclass
+class Batch:
+    """What was read of one group: the reads, the rows per table, and the contracts that were born in it."""
+
+    group: ledger.Group
+    reads: list[ledger.Read]
+    rows: dict[Target, list[Row]] = field(default_factory=dict)
+    born: list[sources.Wanted] = field(default_factory=list)
+
+    @property
+    def logs(self) -> int:
+        """How many rows the batch holds."""
+        return sum(map(len, self.rows.values()))
+
+
+def write(connection: sa.Connection, batch: Batch) -> int:
+    """Write the batch; how many rows were new. Blocks that the group has read already are left out.
+
+    Writers of one group wait for each other, so a range is written once whoever reads it; a group that was
+    joined with another meanwhile is left alone and its range planned anew.
+    """
+    if not ledger.lock_group(connection, batch.group.group_id):
+        return 0
+    wanted = ledger.uncovered(connection, batch.group.group_id, [read.range for read in batch.reads])
+    if not wanted:
+        return 0
+    reads = [read for read in batch.reads if any(_overlap(read.range, piece) for piece in wanted)]
+    whole = sum(piece.blocks for piece in wanted) == sum(read.range.blocks for read in reads)
+    rows = batch.rows if whole else {target: _within(rows, wanted) for target, rows in batch.rows.items()}
+    for target, lines in rows.items():
+        _insert(driver(connection), target, lines)
+    sources.add(connection, batch.group.chain_id, batch.born)
+    ledger.record(connection, batch.group, reads)
+    return sum(map(len, rows.values()))
+
+
+def _overlap(a: Range, b: Range) -> bool:
+    return a.first <= b.last and b.first <= a.last
+
+
+def _within(rows: Iterable[Row], pieces: Sequence[Range]) -> list[Row]:
+    return [row for row in rows if any(row[BLOCK] in piece for piece in pieces)]
+
+
+def _insert(connection: psycopg.Connection, target: Target, rows: list[Row]) -> None:
+    """COPY into the table; where rows of these blocks are there already (evidence was raised), add the others."""
+    if not rows:
+        return
+    try:
+        with connection.transaction():
+            copy_rows(connection, target, rows)
+    except psycopg.errors.UniqueViolation:
+        _insert_missing(connection, target, rows)
+
+
+def _insert_missing(connection: psycopg.Connection, target: Target, rows: list[Row]) -> None:
+    staging = Target("pg_temp", "staging", target.columns, target.types)
+    names = {"staging": sql.Identifier("pg_temp", "staging"), "table": sql.Identifier(target.schema, target.table)}
+    with connection.transaction():
+        connection.execute(sql.SQL("CREATE TEMP TABLE staging (LIKE {table}) ON COMMIT DROP").format(**names))
+        copy_rows(connection, staging, rows)
+        connection.execute(
+            sql.SQL("INSERT INTO {table} SELECT * FROM {staging} ON CONFLICT DO NOTHING").format(**names)
+        )
+        connection.execute(sql.SQL("DROP TABLE {staging}").format(**names))

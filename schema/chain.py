@@ -1,0 +1,147 @@
+"""Schema `chain`: what is read, how far, from whom, how well known, and what went wrong."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from schema.base import metadata
+
+
+def _chain_id(*, primary_key: bool = False) -> Column[int]:
+    chain = ForeignKey("chain.chains.chain_id")
+    return Column("chain_id", BigInteger, chain, nullable=False, primary_key=primary_key)
+
+
+def _time(name: str, *, nullable: bool = False, now: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+chains = Table(
+    "chains",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True, comment="as configured; every view shows it"),
+    Column("kind", Text, nullable=False),
+    Column("first_block", BigInteger, nullable=False, comment="first block that its providers can serve"),
+    Column("first_hash", LargeBinary, nullable=False, comment="its hash: the identity of the chain"),
+    Column("clock", Text, nullable=False, comment="wall, or head: the time of the newest block"),
+    Column("head_block", BigInteger, comment="newest block that a provider has told of"),
+    _time("head_time", nullable=True),
+    Column("final_block", BigInteger, comment="newest block that the chain calls final"),
+    _time("seen_at", nullable=True),
+    CheckConstraint("clock IN ('wall', 'head')", name="clock"),
+    schema="chain",
+    comment="One row per chain. A provider or a database that disagrees about the first block is refused.",
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("group_id", BigInteger, Identity(), primary_key=True),
+    _chain_id(),
+    Column("evidence", Text, nullable=False, comment="least level with which a range counts as covered"),
+    schema="chain",
+    comment="Contracts that are read with one filter. Coverage is the group's.",
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    _chain_id(primary_key=True),
+    Column("address", LargeBinary, primary_key=True),
+    Column("network", Text, nullable=False),
+    Column("role", Text, nullable=False, comment="engine, hub, workerpool …: selects the codecs"),
+    Column("from_block", BigInteger, nullable=False, comment="first block that may hold an event of it"),
+    Column("found_in", LargeBinary, comment="hash of the transaction that created it; NULL when configured"),
+    Column("group_id", BigInteger, ForeignKey("chain.groups.group_id"), nullable=False),
+    Column("active", Boolean, nullable=False, comment="false: no longer configured; its rows stay"),
+    _time("added_at", now=True),
+    Index(None, "group_id"),
+    schema="chain",
+    comment="One row per contract that is or was read.",
+)
+
+reads = Table(
+    "reads",
+    metadata,
+    Column("read_id", BigInteger, Identity(), primary_key=True),
+    _chain_id(),
+    Column("group_id", BigInteger, nullable=False),
+    Column("from_block", BigInteger, nullable=False),
+    Column("to_block", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False, comment="host of the provider that answered"),
+    _time("requested_at"),
+    Column("elapsed_ms", Integer, nullable=False, comment="milliseconds from request to answer"),
+    Column("answer_bytes", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False, comment="BLAKE2b-128 of the answer's bytes"),
+    Column("logs", Integer, nullable=False, comment="logs in the answer"),
+    Column("evidence", Text, nullable=False, comment="how the answer is known to be complete"),
+    Column("bound_block", BigInteger, comment="block whose header came in the same batch"),
+    Column("bound_hash", LargeBinary, comment="hash of that block: the answer is bound to its branch"),
+    Index(None, "chain_id", "from_block"),
+    schema="chain",
+    comment="One row per range read, written in the same transaction as its rows.",
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("group_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("from_block", BigInteger, primary_key=True, autoincrement=False),
+    Column("to_block", BigInteger, nullable=False),
+    Column("evidence", Text, nullable=False),
+    _time("to_time", nullable=True),
+    ForeignKeyConstraint(["group_id"], ["chain.groups.group_id"]),
+    CheckConstraint("from_block <= to_block", name="not_empty"),
+    schema="chain",
+    comment="What counts as read: disjoint intervals of blocks per group. to_time: time of block to_block, if known.",
+)
+
+unknown_logs = Table(
+    "unknown_logs",
+    metadata,
+    _chain_id(primary_key=True),
+    Column("block_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("block_hash", LargeBinary, nullable=False),
+    _time("block_time"),
+    Column("tx_hash", LargeBinary, nullable=False),
+    Column("tx_index", Integer, nullable=False),
+    Column("address", LargeBinary, nullable=False),
+    Column("topics", ARRAY(LargeBinary), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False, comment="why it is not in an event table"),
+    schema="chain",
+    comment="Logs of watched contracts that no codec knows or that do not fit their event's ABI, raw.",
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("incident_id", BigInteger, Identity(), primary_key=True),
+    _chain_id(),
+    Column("kind", Text, nullable=False, comment="class of the error"),
+    Column("subject", Text, nullable=False, comment="provider, range or contract concerned"),
+    Column("message", Text, nullable=False, comment="what happened and what to do, in words"),
+    Column("times", Integer, nullable=False, server_default="1", comment="how often, first_at to last_at"),
+    Column("facts", JSONB),
+    _time("first_at", now=True),
+    _time("last_at", now=True),
+    Index(None, "chain_id", "last_at"),
+    schema="chain",
+    comment="What went wrong, in words for an operator. Written in transactions of their own.",
+)
