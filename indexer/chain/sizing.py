@@ -72,9 +72,9 @@ class Sizer:
         elif seconds < TARGET_SECONDS / 4 and width >= self.widest:
             self.widest = min(WIDEST, self.widest * 2)
 
-    def note_batch_refusal(self, width: int, allowed: int | None) -> None:
-        """Learn that a batch of `width` calls is too long; `allowed` is the limit that the provider named."""
-        self.widest = max(1, min(self.widest, (allowed or width // 2) - 1))
+    def note_batch_refusal(self, max_calls: int) -> None:
+        """Learn that a batch may hold `max_calls` calls, the header's among them."""
+        self.widest = max(1, min(self.widest, max_calls - 1))
 
     @property
     def width(self) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 
 import structlog
@@ -30,6 +31,7 @@ app.add_typer(config_cmd.app, name="config")
 def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 failed, 2 usage or configuration."""
     _log_to_stderr()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a `kill` runs every `finally` too
     try:
         app()
     except TaskscanError as error:

@@ -1,6 +1,7 @@
 """`taskscan db`: the database itself."""
 
 import os
+import subprocess
 
 import typer
 
@@ -53,9 +54,10 @@ def shell(context: typer.Context, config: ConfigOption = None) -> None:
     """
     settings = choose(config).settings
     with opened(settings) as engine:
-        line = [str(server.psql_path()), engine.url.set(drivername="postgresql").render_as_string(hide_password=False)]
-        code = os.spawnv(os.P_WAIT, line[0], [*line, *context.args])
-    raise typer.Exit(code)
+        url = engine.url.set(drivername="postgresql", password=None).render_as_string()
+        password = {"PGPASSWORD": str(engine.url.password)} if engine.url.password else {}
+        ended = subprocess.run([server.psql_path(), url, *context.args], env={**os.environ, **password}, check=False)
+    raise typer.Exit(ended.returncode)
 
 
 @app.command("start")
@@ -79,5 +81,5 @@ def stop(config: ConfigOption = None) -> None:
     """
     settings = choose(config).settings
     _embedded(settings, "stop")
-    server.unpin_and_stop(settings.database.data_dir)
-    err.print("stopped, unless another command still uses it")
+    stopped = server.unpin_and_stop(settings.database.data_dir)
+    err.print("stopped" if stopped else "another command still uses it; it stops with that one")

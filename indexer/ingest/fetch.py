@@ -45,10 +45,17 @@ async def ask(provider: Provider, group: Group, ranges: tuple[Range, ...]) -> Re
     if bind:
         calls.append(Call("eth_getBlockByNumber", (hex(ranges[-1].last), False)))
     requested_at, began = datetime.now(UTC), time.monotonic()
-    answers = await with_retries(lambda: provider.batch(calls))
+    answers = await with_retries(lambda: _send(provider, calls))
     seconds = time.monotonic() - began
     bound = _bound(provider, answers.pop(), ranges[-1].last) if bind else None
     return Reply(list(zip(ranges, answers, strict=True)), bound, provider.name, requested_at, seconds)
+
+
+async def _send(provider: Provider, calls: list[Call]) -> list[msgspec.Raw | TaskscanError]:
+    """One batch; one call after the other, the header last, where the provider takes no batches."""
+    if provider.max_batch >= 2:
+        return await provider.batch(calls)
+    return [answer for call in calls for answer in await provider.batch([call])]
 
 
 def _filter(addresses: list[str], piece: Range) -> dict[str, object]:

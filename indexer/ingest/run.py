@@ -18,6 +18,7 @@ from indexer.ingest.setup import wanted_contracts
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.identify import check_chain, first_block
 from indexer.rpc.pool import Pool
+from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.store import incidents, sources
 from indexer.store.ledger import load_groups
@@ -46,11 +47,11 @@ class ChainJob:
         """Check providers and database against the configuration and settle what is read. Raises TaskscanError."""
         chain, store = self.chain, self._store
         for provider in self._providers:
-            await check_chain(provider, chain.chain_id)
+            await with_retries(lambda provider=provider: check_chain(provider, chain.chain_id))  # type: ignore[misc]
         provider = self._pool.pick()
         first = await first_block(provider)
         await store.run(sources.settle_chain, chain.chain_id, chain.name, chain.clock, first)
-        newest, final = await final_block(provider)
+        newest, final = await with_retries(lambda: final_block(provider))
         await store.run(sources.note_head, chain.chain_id, newest, final)
         known = await store.run(_known, chain.chain_id)
         wanted = await wanted_contracts(provider, chain, self._wanted, int(newest.number, 16), known)
@@ -58,7 +59,7 @@ class ChainJob:
 
     async def tick(self) -> None:
         """Read what has become final since the last tick. Raises TaskscanError."""
-        newest, final = await final_block(self._pool.pick())
+        newest, final = await with_retries(lambda: final_block(self._pool.pick()))
         await self._store.run(sources.note_head, self.chain.chain_id, newest, final)
         self.progress.head = int(newest.number, 16)
         await self._scanner.converge(final)

@@ -100,7 +100,7 @@ class Scanner:
             with self.progress.stage("fetch"):
                 reply = await ask(provider, group, portion.ranges)
         except TooLarge as error:
-            return _narrower(todo, portion, error)
+            return _narrower(todo, portion, error, provider.max_batch)
         good, again = _sort(todo, reply)
         with self.progress.stage("decode"):
             batch = await self._decode(provider, group, reply, good)
@@ -132,11 +132,11 @@ class Scanner:
         await asyncio.sleep(PAUSE * 2**self._failures)
 
 
-def _narrower(todo: Todo, portion: Portion, error: TooLarge) -> list[Range]:
+def _narrower(todo: Todo, portion: Portion, error: TooLarge, max_batch: int) -> list[Range]:
     """The portion again after a refusal of the batch as a whole."""
     if len(portion.ranges) == 1 and not error.batch:
         return todo.refuse(portion.ranges[0], error)
-    todo.sizer.note_batch_refusal(len(portion.ranges) + 1, error.max_results)
+    todo.sizer.note_batch_refusal(max_batch)
     return list(portion.ranges)
 
 

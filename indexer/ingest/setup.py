@@ -2,16 +2,27 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
 
 from indexer.config import Chain, Source
 from indexer.errors import ConfigError, RpcRefused, TaskscanError
 from indexer.networks import NETWORKS
 from indexer.networks.base import Deployment, Network
+from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call
 from indexer.store.sources import Wanted
 
 NO_CODE = ("0x", "0x0", "")
+T = TypeVar("T")
+
+
+class Receipt(msgspec.Struct, rename="camel"):
+    """The part of an `eth_getTransactionReceipt` answer that is used here."""
+
+    block_number: str
 
 
 async def wanted_contracts(
@@ -87,7 +98,7 @@ async def _named(
     provider: Provider, network: Network, chain: Chain, root: str, role: str, selector: str
 ) -> str:  # fmt: skip
     try:
-        word = await provider.call(Call("eth_call", ({"to": root, "data": selector}, "latest")), str)
+        word = await _ask(provider, Call("eth_call", ({"to": root, "data": selector}, "latest")), str)
     except RpcRefused:
         word = "0x"
     if len(word) != 66 or int(word, 16) == 0:
@@ -115,8 +126,9 @@ async def _start(
 
 
 async def _created_in(provider: Provider, tx_hash: str) -> int | None:
-    receipt = await provider.call(Call("eth_getTransactionReceipt", (tx_hash,)), dict[str, object] | None)  # type: ignore[arg-type]
-    return int(str(receipt["blockNumber"]), 16) if receipt else None
+    wanted: type[Receipt | None] = Receipt | None  # type: ignore[assignment]
+    receipt = await _ask(provider, Call("eth_getTransactionReceipt", (tx_hash,)), wanted)
+    return int(receipt.block_number, 16) if receipt else None
 
 
 async def first_code(provider: Provider, address: str, head: int, guess: int | None = None) -> int:
@@ -141,4 +153,8 @@ async def first_code(provider: Provider, address: str, head: int, guess: int | N
 
 
 async def _code(provider: Provider, address: str, block: str) -> str:
-    return await provider.call(Call("eth_getCode", (address, block)), str)
+    return await _ask(provider, Call("eth_getCode", (address, block)), str)
+
+
+async def _ask(provider: Provider, call: Call, wanted: type[T]) -> T:
+    return await with_retries(lambda: provider.call(call, wanted))

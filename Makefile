@@ -1,0 +1,30 @@
+# Two commands: `make run` and `make test`. Each does all its own set-up.
+
+CONFIG ?=
+PY := .venv/bin/python
+
+.PHONY: run test lint bench lock clean
+
+run: .venv/.ready
+	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
+
+test: .venv/.ready lint
+	@$(PY) -m pytest
+
+lint: .venv/.ready
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+bench: .venv/.ready
+	@$(PY) -m tests.bench
+
+.venv/.ready: requirements.lock pyproject.toml deploy/setup.sh
+	@sh deploy/setup.sh
+
+lock:
+	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal \
+		--python-version 3.11 --quiet --output-file requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,96 @@
+"""Who is this provider, and where does its chain stand: chain id, first block, head, finalised block, headers."""
+
+from collections.abc import Sequence
+
+from indexer.errors import Inconsistent, NotThereYet, RpcRefused, TooLarge, WrongChain
+from indexer.rpc import wire
+from indexer.rpc.retry import with_retries
+from indexer.rpc.transport import Provider
+from indexer.rpc.types import Call, Header
+
+NULL_TRIES = 3  # a lagging backend behind the same URL can answer null once
+
+
+async def check_chain(provider: Provider, chain_id: int) -> None:
+    """Raise WrongChain unless `provider` serves `chain_id` (EIP-155, `eth_chainId`)."""
+    served = wire.quantity(await provider.call(Call("eth_chainId"), str), provider.name)
+    if served != chain_id:
+        raise WrongChain(
+            f"{provider.name} serves chain {served}, but chain {chain_id} was asked for. "
+            "Correct the URL or chain_id in the configuration.",
+            served=served,
+            wanted=chain_id,
+        )
+
+
+async def first_block(provider: Provider) -> tuple[int, str]:
+    """Number and hash (hex text) of the first block that `provider` can serve: 0, else 1, else its `earliest`.
+
+    Raises what the provider said last when it serves none of them.
+    """
+    for block in (0, 1):
+        try:
+            header = await with_retries(lambda block=block: header_at(provider, block), attempts=NULL_TRIES)  # type: ignore[misc]
+            return block, header.hash
+        except (NotThereYet, RpcRefused):
+            continue
+    header = await _header(provider, "earliest")
+    return wire.quantity(header.number, provider.name), header.hash
+
+
+async def head(provider: Provider) -> Header:
+    """Header of the newest block. Raises NotThereYet when the provider has none."""
+    return await _header(provider, "latest")
+
+
+async def finalized(provider: Provider) -> Header | None:
+    """Header of the newest finalised block; None where the provider knows no `finalized` tag or block."""
+    try:
+        return await with_retries(lambda: _header(provider, "finalized"), attempts=NULL_TRIES)
+    except (NotThereYet, RpcRefused):
+        return None
+
+
+async def header_at(provider: Provider, number: int) -> Header:
+    """Header of block `number`. Raises NotThereYet when there is none, Inconsistent when another one comes back."""
+    return (await headers(provider, [number]))[0]
+
+
+async def headers(provider: Provider, numbers: Sequence[int]) -> list[Header]:
+    """Headers of the blocks `numbers`, in that order, in batches as long as the provider takes.
+
+    Raises NotThereYet for the first block that is missing, Inconsistent for one that was not asked for.
+    """
+    found: list[Header] = []
+    while rest := numbers[len(found) :]:
+        part = rest[: provider.max_batch]
+        try:
+            found += await _headers_once(provider, part)
+        except TooLarge:
+            if len(part) == 1:
+                raise
+            provider.max_batch = min(provider.max_batch, len(part) // 2)
+    return found
+
+
+async def _headers_once(provider: Provider, numbers: Sequence[int]) -> list[Header]:
+    items = await provider.batch([Call("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
+    return [
+        as_header(provider, provider.unwrap(item, Header | None), number)  # type: ignore[arg-type]
+        for item, number in zip(items, numbers, strict=True)
+    ]
+
+
+async def _header(provider: Provider, tag: str) -> Header:
+    call = Call("eth_getBlockByNumber", (tag, False))
+    return as_header(provider, await provider.call(call, Header | None), tag)  # type: ignore[arg-type]
+
+
+def as_header(provider: Provider, header: Header | None, asked: int | str) -> Header:
+    """`header` if it is the block that was `asked` for by number or tag. Raises NotThereYet or Inconsistent."""
+    if header is None:
+        raise NotThereYet(provider=provider.name, block=asked)
+    number = wire.quantity(header.number, provider.name)
+    if isinstance(asked, int) and number != asked:
+        raise Inconsistent(f"block {asked} was asked for, block {number} came", provider=provider.name)
+    return header

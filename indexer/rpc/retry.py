@@ -1,0 +1,50 @@
+"""Do it again, but only what another try can mend."""
+
+import asyncio
+import random as randomness
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from indexer.errors import RateLimited, Transient
+
+T = TypeVar("T")
+FIRST_WAIT = 0.25  # seconds, doubled by each further try
+LONGEST_WAIT = 15.0  # seconds
+
+log = structlog.get_logger(__name__)
+
+
+async def with_retries(
+    do: Callable[[], Awaitable[T]],
+    *,
+    attempts: int = 6,
+    budget_seconds: float = 60.0,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    random: Callable[[], float] = randomness.random,
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
+    """Call `do` until it succeeds, at most `attempts` times and never waiting past `budget_seconds` from now.
+
+    Only `Transient` errors are tried again, after an exponential wait with full jitter, or after the provider's own
+    `retry_after` plus jitter. TooLarge, Inconsistent and Terminal errors pass at once; at the end the last error does.
+    """
+    deadline = clock() + budget_seconds
+    for attempt in range(1, attempts + 1):
+        try:
+            return await do()
+        except Transient as error:
+            wait = _wait(error, attempt, random())
+            if attempt == attempts or clock() + wait > deadline:
+                raise
+            log.debug("retry", action="retry", error=str(error), attempt=attempt, wait_seconds=round(wait, 3))
+        await sleep(wait)
+    raise ValueError("attempts must be at least 1")
+
+
+def _wait(error: Transient, attempt: int, chance: float) -> float:
+    asked = error.retry_after if isinstance(error, RateLimited) and error.retry_after else 0.0
+    jitter: float = chance * min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
+    return asked + jitter

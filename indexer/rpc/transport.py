@@ -1,0 +1,173 @@
+"""One RPC provider: typed answers from raw bytes on the hot path, web3's own machinery for everything else.
+
+Both go through the same `Post`, so connections, counters, rate limit and errors are shared. A `Post` takes the bytes
+of a JSON-RPC request and returns the bytes of the answer: HTTP is one, a simulator in the same process another.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+from eth_typing import URI
+from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3.middleware import AttributeDictMiddleware
+from web3.types import RPCEndpoint, RPCResponse
+
+from indexer.errors import Inconsistent, MalformedAnswer, RateLimited, RpcRefused, TaskscanError, TooLarge
+from indexer.rpc import limits, wire
+from indexer.rpc.endpoint import Endpoint
+from indexer.rpc.http import HttpPost
+from indexer.rpc.rate import Throttle
+from indexer.rpc.types import Call
+
+T = TypeVar("T")
+Post = Callable[[bytes], Awaitable[bytes | bytearray]]
+Item = msgspec.Raw | TaskscanError
+
+FIRST_BATCH = 100  # calls; shrinks as soon as a provider says that its limit is lower
+UNKNOWN_AS_BATCH = (-32700, -32600)  # parse error, invalid request: how servers without batches answer one
+
+
+class Provider(AsyncHTTPProvider):
+    """An endpoint that answers JSON-RPC. `name` is its host and port; the URL is in no text that leaves here.
+
+    Counters: `calls` (JSON-RPC calls, each one in a batch counts), `requests` (posts), `bytes_in` (decompressed),
+    `methods` (calls by method). `max_batch`: calls that one batch may hold, as far as is known.
+    """
+
+    global_ccip_read_enabled = False  # a contract must not make us fetch URLs
+
+    def __init__(self, endpoint: Endpoint, post: Post | None = None) -> None:
+        # web3 logs and prints the URI that it is given: it gets the host alone.
+        super().__init__(URI(f"http://{endpoint.name}"), exception_retry_configuration=None)
+        self.name = endpoint.name
+        self.throttle = Throttle(endpoint.name, endpoint.max_rps, patience=endpoint.timeout)
+        self.calls = self.requests = self.bytes_in = 0
+        self.methods: Counter[str] = Counter()
+        self.max_batch = FIRST_BATCH
+        self._endpoint = endpoint
+        self._post: Post = post or HttpPost(endpoint)
+
+    async def call(self, call: Call, wanted: type[T]) -> T:
+        """The result of one call as a `wanted`, any type that msgspec knows. Raises a TaskscanError."""
+        (item,) = await self.batch([call])
+        return self.unwrap(item, wanted)
+
+    async def batch(self, calls: Sequence[Call]) -> list[Item]:
+        """Send `calls` in one post; one result or error for each, in their order, whatever the server's order.
+
+        A result is a view of the whole answer's bytes: decode it soon with `unwrap`, and let it go. Raises what spoils
+        the whole post, among it TooLarge with `batch` set when the server wants fewer calls in one batch.
+        """
+        if not calls:
+            return []
+        ids = [next(self.request_counter) for _ in calls]
+        return await self._ask(wire.encode(calls, ids), ids, [call.method for call in calls])
+
+    def unwrap(self, item: Item, wanted: type[T]) -> T:
+        """A result of `batch` as a `wanted`. Raises the item's own error, or MalformedAnswer."""
+        if isinstance(item, TaskscanError):
+            raise item
+        return wire.decode(item, wanted, self.name)
+
+    async def _ask(self, body: bytes, ids: list[int], methods: list[str]) -> list[Item]:
+        await self.throttle.take(len(ids))
+        self.requests += 1
+        self.calls += len(ids)
+        self.methods.update(methods)
+        try:
+            raw = await self._post(body)
+        except RateLimited as error:
+            self.throttle.pause(error.retry_after)
+            raise
+        self.bytes_in += len(raw)
+        answers = wire.match(raw, ids, self.name)
+        if answers.whole is not None:
+            raise self._batch_refused(answers.whole, len(ids))
+        items = [
+            self._item(answer if answer is not None else answers.stray, method)
+            for answer, method in zip(answers.items, methods, strict=True)
+        ]
+        self._look_through(items)
+        return items
+
+    def _item(self, answer: wire.Answer | Inconsistent | None, method: str) -> Item:
+        if isinstance(answer, Inconsistent):
+            return answer
+        if answer is None:
+            return MalformedAnswer(f"the answer to {method} is missing", provider=self.name)
+        if answer.failed:
+            return limits.from_rpc(self.name, method, answer.error, self._endpoint.scrub)
+        if answer.empty:
+            return MalformedAnswer(f"neither result nor error for {method}", provider=self.name)
+        return answer.result
+
+    def _look_through(self, items: list[Item]) -> None:
+        """Some servers refuse a whole batch inside its items: pause for a 429, raise for a batch too long."""
+        for item in items:
+            if isinstance(item, RateLimited):
+                self.throttle.pause(item.retry_after)
+            elif isinstance(item, TooLarge) and item.batch:
+                raise self._batch_shrunk(item, len(items))
+
+    def _batch_refused(self, answer: wire.Answer, size: int) -> TaskscanError:
+        error = limits.from_rpc(self.name, f"a batch of {size} calls", answer.error, self._endpoint.scrub)
+        if isinstance(error, RateLimited):
+            self.throttle.pause(error.retry_after)
+        if isinstance(error, RpcRefused) and error.facts["code"] in UNKNOWN_AS_BATCH:
+            error = TooLarge(str(error.facts["message"]), batch=True, provider=self.name)
+        return self._batch_shrunk(error, size) if isinstance(error, TooLarge) and error.batch else error
+
+    def _batch_shrunk(self, error: TooLarge, size: int) -> TooLarge:
+        named = error.facts.get("max_batch")
+        limit = named if isinstance(named, int) and 0 < named < size else size // 2
+        self.max_batch = max(1, min(self.max_batch, limit))
+        return error
+
+    # What web3 calls.
+
+    @cached_property
+    def w3(self) -> "AsyncWeb3[Provider]":
+        """web3 over this provider: `await provider.w3.eth.chain_id`, contracts, ABI codec. Never asks ENS.
+
+        Errors are Taskscan's own: a reverted call is RpcRefused with code 3. A block that is not there is web3's
+        BlockNotFound.
+        """
+        return AsyncWeb3(self, middleware=[(AttributeDictMiddleware, "attrdict")], ens=None)
+
+    async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """web3's entry for one call. Raises a TaskscanError."""
+        return (await self._for_web3([(method, params)]))[0]
+
+    async def make_batch_request(self, batch_requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
+        """web3's entry for `w3.batch_requests()`. Raises the first error of the batch."""
+        return await self._for_web3(batch_requests)
+
+    async def _for_web3(self, requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
+        forms = [self.form_request(method, params) for method, params in requests]
+        body = self.encode_rpc_dict(forms[0]) if len(forms) == 1 else self.encode_batch_request_dicts(forms)
+        ids = [int(form["id"]) for form in forms if form["id"] is not None]
+        items = await self._ask(body, ids, [str(method) for method, _ in requests])
+        return [
+            RPCResponse(jsonrpc="2.0", id=number, result=self.unwrap(item, Any))
+            for number, item in zip(ids, items, strict=True)
+        ]
+
+    async def disconnect(self) -> None:
+        """Close the connections; the provider may be used again."""
+        if isinstance(self._post, HttpPost):
+            await self._post.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    def __str__(self) -> str:
+        return f"RPC provider {self.name}"

@@ -1,0 +1,73 @@
+"""Databases for the integration tests: on the server that TASKSCAN_TEST_DATABASE_URL names, else on an embedded one."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from indexer.store import database as db
+from indexer.store import migrate, server
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The URL of a server on which we may create databases."""
+    if given := os.environ.get("TASKSCAN_TEST_DATABASE_URL"):
+        yield given
+        return
+    folder = Path(tempfile.mkdtemp(prefix="taskscan-tests-"))
+    try:
+        with server.using(folder, fast=True) as running:
+            yield running.url
+    finally:
+        server.remove(folder)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(server_url: str) -> Iterator[str]:
+    """The URL of a database that is empty and this test's own."""
+    with fresh_database(server_url) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(server_url: str, template: str = "template0") -> Iterator[str]:
+    """Yield the URL of a new database, a copy of the database named ``template``, and drop it afterwards.
+
+    Nobody may be connected to the template meanwhile.
+    """
+    name = f"taskscan_test_{secrets.token_hex(8)}"
+    copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(copied)
+    try:
+        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a database with this version's tables, to be copied."""
+    with fresh_database(server_url) as url:
+        engine = db.engine(url)
+        migrate.upgrade(engine)
+        engine.dispose()
+        yield urlsplit(url).path[1:]
+
+
+@pytest.fixture
+def migrated(server_url: str, template: str) -> Iterator[str]:
+    """The URL of a database with this version's tables, empty and this test's own."""
+    with fresh_database(server_url, template) as url:
+        yield url
