@@ -18,7 +18,7 @@ find_python() {
 python=$(find_python)
 command -v git >/dev/null 2>&1 || fail "git is missing: install it (Debian: apt install git)."
 command -v npm >/dev/null 2>&1 || fail "npm is missing: install Node.js 20 or newer with npm."
-node -e 'process.exit(parseInt(process.versions.node) < 20)' >/dev/null 2>&1 ||
+node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' >/dev/null 2>&1 ||
     fail "Node.js 20 or newer is missing: install it."
 
 rm -f .venv/.ready

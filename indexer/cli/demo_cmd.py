@@ -55,7 +55,9 @@ def _settings(chain: dict[str, Any]) -> Settings:
 @contextlib.contextmanager
 def _devnet(tasks: int, seed: int) -> Iterator[dict[str, Any]]:
     """The local chain in a process of its own; it ends when its standard input closes, so also when we are killed."""
+    DEMO_DATA.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "indexer.devnet", "--seed", str(seed), "--tasks", str(tasks), "--live", "1.0"]
+    command += ["--ledger", str(DEMO_DATA / "ledger.json")]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

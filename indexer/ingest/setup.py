@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from indexer.config import Chain, Source
 from indexer.errors import ConfigError, RpcRefused, TaskscanError
 from indexer.networks import NETWORKS
-from indexer.networks.base import Deployment, Network
+from indexer.networks.base import Contract, Deployment, Network
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call
@@ -49,16 +49,15 @@ async def _contracts(
     provider: Provider, chain: Chain, source: Source, head: int, known: dict[str, int]
 ) -> list[Wanted]:  # fmt: skip
     network = NETWORKS[source.network]
-    roots = _roots(network, chain, source)
     found: list[Wanted] = []
-    for root, deployment in roots:
-        contracts = await _family(provider, network, chain, root, deployment)
-        starts = await asyncio.gather(
-            *(_start(provider, deployment, source, address, first, head, known) for address, _, first in contracts)
-        )
+    for root, deployment in _roots(network, chain, source):
+        family = await _family(provider, network, chain, root, deployment)
+        created_in = deployment.created_in if deployment else None
+        search = _Search(provider, source.start_block, created_in, head, known)
+        starts = await asyncio.gather(*(_start(search, contract, contract is family[0]) for contract in family))
         found += [
-            Wanted(address, source.network, role, start, source.evidence)
-            for (address, role, _), start in zip(contracts, starts, strict=True)
+            Wanted(contract.address, source.network, contract.role, start, source.evidence)
+            for contract, start in zip(family, starts, strict=True)
         ]
     return found
 
@@ -79,18 +78,18 @@ def _roots(network: Network, chain: Chain, source: Source) -> list[tuple[str, De
 
 async def _family(
     provider: Provider, network: Network, chain: Chain, root: str, deployment: Deployment | None
-) -> list[tuple[str, str, int | None]]:  # fmt: skip
-    """(address, role, first block if known) of the root and of the contracts that belong to it."""
+) -> Sequence[Contract]:  # fmt: skip
+    """The root and the contracts that belong to it."""
     if deployment:
-        return [(c.address, c.role, c.from_block) for c in deployment.contracts]
+        return deployment.contracts
     if await _code(provider, root, "latest") in NO_CODE:
         raise ConfigError(
             f"{root} on {chain.name} has no code: it is no {network.root_role} of {network.name}. "
             "Correct `addresses`, or the chain they are looked for on."
         )
-    family: list[tuple[str, str, int | None]] = [(root, network.root_role, None)]
+    family = [Contract(root, network.root_role)]
     for role, selector in network.getters.items():
-        family.append((await _named(provider, network, chain, root, role, selector), role, None))
+        family.append(Contract(await _named(provider, network, chain, root, role, selector), role))
     return family
 
 
@@ -109,20 +108,27 @@ async def _named(
     return "0x" + word[-40:].lower()
 
 
-async def _start(
-    provider: Provider, deployment: Deployment | None, source: Source, address: str, first: int | None,
-    head: int, known: dict[str, int],
-) -> int:  # fmt: skip
+class _Search(NamedTuple):
+    """What there is to go by when the first block of a contract is looked for."""
+
+    provider: Provider
+    start_block: int | None
+    created_in: str | None
+    head: int
+    known: dict[str, int]
+
+
+async def _start(search: _Search, contract: Contract, is_root: bool) -> int:
     """First block to read: configured, else known, else of the creating transaction, else searched for."""
-    if source.start_block is not None:
-        return source.start_block
-    if first is not None:
-        return first
-    if deployment and deployment.created_in:
-        created = await _created_in(provider, deployment.created_in)
+    if search.start_block is not None:
+        return search.start_block
+    if contract.from_block is not None:
+        return contract.from_block
+    if search.created_in and (is_root or contract.after_root):
+        created = await _created_in(search.provider, search.created_in)
         if created is not None:
             return created
-    return await first_code(provider, address, head, known.get(address))
+    return await first_code(search.provider, contract.address, search.head, search.known.get(contract.address))
 
 
 async def _created_in(provider: Provider, tx_hash: str) -> int | None:

@@ -13,12 +13,14 @@ from indexer.networks.codec import Codec
 class Contract:
     """A contract to read. `address` is lower-case hex text; `role` selects the codecs (`engine`, `hub`, …).
 
-    `from_block` is the first block that may hold an event of it; None when nobody knows.
+    `from_block` is the first block that may hold an event of it; None when nobody knows. `after_root`: it was
+    created after the root of its deployment, whose first block is then a safe bound for it.
     """
 
     address: str
     role: str
     from_block: int | None = None
+    after_root: bool = False
 
 
 @dataclass(frozen=True)

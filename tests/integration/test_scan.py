@@ -29,6 +29,7 @@ pytestmark = needs_recordings
 
 HUB = addresses("iexec-dev", "iexec-poco-6.1") if needs_recordings.args[0] is False else []
 IEXEC = [{"network": "iexec", "addresses": HUB}]
+STYLES = ("geth", "alchemy", "infura", "quicknode", "reth", "ankr", "arbitrum", "publicnode", "drpc")
 WATCHED = ("iexec-poco-6.1", "iexec-registry", "iexec-workerpool")
 
 
@@ -154,7 +155,7 @@ def test_raised_evidence_reads_again_and_doubles_nothing(migrated: str) -> None:
         assert connection.execute("SELECT DISTINCT evidence FROM analytics.coverage").fetchall() == [("head-bound",)]
 
 
-@pytest.mark.parametrize("style", ["geth", "alchemy", "infura", "quicknode", "reth", "ankr", "arbitrum", "drpc"])
+@pytest.mark.parametrize("style", STYLES)
 def test_every_provider_limit_is_found_and_kept(migrated: str, style: str) -> None:
     engines = addresses("arbius-dev", "arbius-engine")
     options = ("--style", style, "--max-range", "40", "--max-results", "300", "--max-batch", "5")

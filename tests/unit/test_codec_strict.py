@@ -126,6 +126,15 @@ def test_a_tuple_is_a_json_document() -> None:
     }
 
 
+def test_indexed_arguments_beside_a_list() -> None:
+    codec = codec_of("A(address indexed who, uint8[] list, address indexed to)")
+    topics = [codec.event.topic0, "0x" + word(1), "0x" + word(2)]
+    data = "0x" + encode(["uint8[]"], [[3, 4]]).hex()
+    assert codec.decode(topics, data) == (b"\0" * 19 + b"\1", "[3,4]", b"\0" * 19 + b"\2")
+    with pytest.raises(Undecodable):
+        codec.decode([*topics[:2], "0x" + word(-1)], data)
+
+
 def test_pointers_that_multiply_are_refused_at_once() -> None:
     """2,000 pointers to one list of 2,000 items: 128 kB that would become 4 million items."""
     codec = codec_of("A(bytes4[][] x)")

@@ -34,7 +34,7 @@ TYPES = {
 
 
 def types(table: Table) -> dict[str, str]:
-    return {column.name: column.type.compile(postgresql.dialect()) for column in table.columns}  # type: ignore[no-untyped-call]
+    return {column.name: column.type.compile(postgresql.dialect()) for column in table.columns}
 
 
 @pytest.mark.parametrize(("network", "codec"), CODECS, ids=lambda item: item.table if isinstance(item, Codec) else item)
@@ -108,13 +108,13 @@ def test_the_index_is_on_the_id(name: str, column: str) -> None:
 
 def test_the_sql_of_a_table() -> None:
     table = metadata.tables["iexec.registry_transfer"]
-    sql = str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    sql = str(CreateTable(table).compile(dialect=postgresql.dialect()))
     assert "CREATE TABLE iexec.registry_transfer" in sql
     assert '"from" BYTEA NOT NULL' in sql
     assert "token_id NUMERIC(78, 0) NOT NULL" in sql
     assert "CONSTRAINT pk_registry_transfer PRIMARY KEY (chain_id, block_number, log_index)" in sql
     (index,) = table.indexes
-    made = str(CreateIndex(index).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    made = str(CreateIndex(index).compile(dialect=postgresql.dialect()))
     assert made == "CREATE INDEX ix_registry_transfer_token_id ON iexec.registry_transfer (token_id)"
     assert table.comment is not None
     assert table.comment.startswith("Transfer(address,address,uint256), emitted by: appregistry, datasetregistry")

@@ -12,7 +12,7 @@ _DEPLOYMENTS = (
         chain_id=42161,
         contracts=(
             Contract("0x9b51ef044d3486a1fb0a2d55a6e0ceeadd323e66", "engine"),
-            Contract("0xecaba4e6a4bc1e3de3e996a8b2c89e8b0626c9a1", "router"),
+            Contract("0xecaba4e6a4bc1e3de3e996a8b2c89e8b0626c9a1", "router", after_root=True),
         ),
         label="Arbitrum One, since 2024-11",
         created_in="0xcc3975fd25e9cb0850be521cb6b1276cadb6d7315c8cf896daceb0fb1dad0e20",
@@ -30,7 +30,7 @@ _DEPLOYMENTS = (
     ),
     Deployment(
         chain_id=421614,
-        contracts=(Contract("0xbb388facefffd52941a789610a931ceadb043b885", "engine"),),
+        contracts=(Contract("0xbb388faceffd52941a789610a931ceadb043b885", "engine"),),
         label="Arbitrum Sepolia",
     ),
 )
