@@ -7,10 +7,17 @@ from importlib.resources import files
 
 from schema import arbius, chain, iexec
 from schema.base import metadata
+from schema.folds import Fold
+
+FOLDS: dict[str, tuple[Fold, ...]] = {
+    "arbius": getattr(arbius, "FOLDS", ()),
+    "iexec": getattr(iexec, "FOLDS", ()),
+}
+"""Per network: its entities, in the order in which they are folded."""
 
 SCHEMAS = ("chain", "arbius", "iexec", "analytics")
 
-__all__ = ["SCHEMAS", "arbius", "chain", "iexec", "metadata", "script", "view_scripts"]
+__all__ = ["FOLDS", "SCHEMAS", "arbius", "chain", "iexec", "metadata", "script", "view_scripts"]
 
 
 def view_scripts() -> list[str]:

@@ -54,6 +54,7 @@ groups = Table(
     Column("group_id", BigInteger, Identity(), primary_key=True),
     _chain_id(),
     Column("evidence", Text, nullable=False, comment="least level with which a range counts as covered"),
+    Column("folded_to", BigInteger, comment="last block whose events are in the entity tables"),
     schema="chain",
     comment="Contracts that are read with one filter. Coverage is the group's.",
 )

@@ -23,6 +23,7 @@ from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Log
 from indexer.store import incidents, ledger
+from indexer.store.fold import fold_chain
 from indexer.store.ledger import Group, Read
 from indexer.store.store import Store
 from indexer.store.write import Batch, write
@@ -47,6 +48,7 @@ class Scanner:
         self._store = store
         self._sizers: dict[str, Sizer] = {}
         self._failures = 0
+        self._upto = 0
         self._decoding = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self.progress = progress
 
@@ -63,8 +65,10 @@ class Scanner:
             self.progress.plan(groups, upto)
             group = next((group for group in groups if group.gaps(upto)), None)
             if group is None:
+                await self._store.run(fold_chain, self._chain_id)
                 await self._store.run(ledger.merge_groups, self._chain_id, upto)
                 return
+            self._upto = upto
             await self._read_all(group, group.gaps(upto))
 
     def close(self) -> None:
@@ -104,6 +108,7 @@ class Scanner:
         good, again = _sort(todo, reply)
         with self.progress.stage("decode"):
             batch = await self._decode(provider, group, reply, good)
+        batch.upto = self._upto
         with self.progress.stage("write"):
             await self._store.run(write, batch)
         self.progress.note(batch)

@@ -3,10 +3,15 @@
 Adding a network means one `Network` value in a folder here and one module of tables in `schema`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
 from indexer.networks.codec import Codec
+
+
+Prepare = Callable[[Connection, int, Sequence[bytes], int, int], object]
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Factory:
 class Network:
     """Everything that differs between networks.
 
-    `codecs` is keyed `(role, topic0 as lower-case hex text, number of topics)`.
+    `prepare(connection, chain_id, addresses, from_block, to_block)` runs before the folds of these blocks, for what
+    SQL cannot do. `codecs` is keyed `(role, topic0 as lower-case hex text, number of topics)`.
     `getters` names, for the root role, the contracts it knows: role -> 4-byte selector in hex text of a
     getter without arguments that returns their address.
     """
@@ -66,3 +72,4 @@ class Network:
     deployments: tuple[Deployment, ...] = ()
     getters: Mapping[str, str] = field(default_factory=dict)
     factories: tuple[Factory, ...] = ()
+    prepare: Prepare | None = None

@@ -34,6 +34,7 @@ class Group:
     evidence: str
     members: tuple[Member, ...]
     covered: tuple[Range, ...]
+    folded_to: int = -1
 
     @property
     def from_block(self) -> int:
@@ -79,7 +80,14 @@ def load_groups(connection: sa.Connection, chain_id: int) -> list[Group]:
     covered = covered_ranges(connection, members)
     query = sa.select(groups).where(groups.c.group_id.in_(members)).order_by(groups.c.group_id)
     return [
-        Group(row.group_id, chain_id, row.evidence, tuple(members[row.group_id]), tuple(covered.get(row.group_id, ())))
+        Group(
+            row.group_id,
+            chain_id,
+            row.evidence,
+            tuple(members[row.group_id]),
+            tuple(covered.get(row.group_id, ())),
+            -1 if row.folded_to is None else row.folded_to,
+        )
         for row in connection.execute(query)
     ]
 
@@ -163,6 +171,12 @@ def copy_coverage(connection: sa.Connection, old: int, new: int, from_block: int
     connection.execute(sa.insert(coverage).from_select(names, kept))
 
 
+def copy_folded(connection: sa.Connection, old: int, new: int) -> None:
+    """Let group `new` count as folded as far as group `old`."""
+    far = sa.select(groups.c.folded_to).where(groups.c.group_id == old).scalar_subquery()
+    connection.execute(sa.update(groups).where(groups.c.group_id == new).values(folded_to=far))
+
+
 def new_group(connection: sa.Connection, chain_id: int, evidence: str) -> int:
     """Make a group without members; its id."""
     statement = sa.insert(groups).values(chain_id=chain_id, evidence=evidence).returning(groups.c.group_id)
@@ -170,14 +184,14 @@ def new_group(connection: sa.Connection, chain_id: int, evidence: str) -> int:
 
 
 def merge_groups(connection: sa.Connection, chain_id: int, upto: int) -> int:
-    """Make one group of all that are read without a gap to exactly `upto` with the same least evidence.
+    """Make one group of all that are read without a gap and folded to exactly `upto` with the same least evidence.
 
     Returns how many groups vanished. Joined coverage holds for each member from its own first block on.
     """
     merged = 0
     by_evidence: dict[str, list[Group]] = {}
     for group in load_groups(connection, chain_id):
-        if group.read_to == upto and len(group.covered) == 1:
+        if group.read_to == group.folded_to == upto and len(group.covered) == 1:
             by_evidence.setdefault(group.evidence, []).append(group)
     for ready in by_evidence.values():
         main = min(ready, key=lambda group: (group.from_block, group.group_id))

@@ -139,4 +139,6 @@ def _part(
     group_id = ledger.new_group(connection, row.chain_id, evidence or row.evidence)
     if same:
         ledger.copy_coverage(connection, row.group_id, group_id, row.from_block)
+    if same and from_block >= row.from_block:
+        ledger.copy_folded(connection, row.group_id, group_id)
     _set(connection, row, group_id=group_id, active=active, from_block=min(from_block, row.from_block))

@@ -11,6 +11,7 @@ from indexer.chain.ranges import Range
 from indexer.store import ledger, sources
 from indexer.store.copy import Target, copy_rows
 from indexer.store.database import driver
+from indexer.store.fold import fold_if_due
 
 Row = Sequence[object]
 BLOCK = 1  # position of block_number in every row
@@ -27,12 +28,16 @@ UNKNOWN_LOGS = Target(
 
 @dataclass
 class Batch:
-    """What was read of one group: the reads, the rows per table, and the contracts that were born in it."""
+    """What was read of one group: the reads, the rows per table, and the contracts that were born in it.
+
+    `upto`: the block to which the scan reads; when all is read up to it, events are folded in the same transaction.
+    """
 
     group: ledger.Group
     reads: list[ledger.Read]
     rows: dict[Target, list[Row]] = field(default_factory=dict)
     born: list[sources.Wanted] = field(default_factory=list)
+    upto: int = 0
 
     @property
     def logs(self) -> int:
@@ -58,6 +63,7 @@ def write(connection: sa.Connection, batch: Batch) -> int:
         _insert(driver(connection), target, lines)
     sources.add(connection, batch.group.chain_id, batch.born)
     ledger.record(connection, batch.group, reads)
+    fold_if_due(connection, batch.group, batch.upto)
     return sum(map(len, rows.values()))
 
 

@@ -59,6 +59,7 @@ def _create_what_is_read() -> None:
         _id("group_id"),
         sa.Column("chain_id", sa.BigInteger, nullable=False),
         sa.Column("evidence", sa.Text, nullable=False),
+        sa.Column("folded_to", sa.BigInteger),
         sa.PrimaryKeyConstraint("group_id", name="pk_groups"),
         _chain("groups"),
         schema="chain",

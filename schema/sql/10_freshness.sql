@@ -37,7 +37,7 @@ SELECT s.network,
        c.head_block,
        c.head_time,
        r.read_to,
-       NULL::bigint AS folded_to,
+       g.folded_to,
        NULL::bigint AS to_enrich,
        extract(epoch FROM analytics.now(c.chain_id) - v.to_time) AS lag_seconds
 FROM chain.sources s
@@ -49,6 +49,7 @@ LEFT JOIN LATERAL (
     WHERE stretch @> s.from_block
 ) AS r ON true
 LEFT JOIN chain.coverage v ON v.group_id = s.group_id AND v.to_block = r.read_to
+JOIN chain.groups g ON g.group_id = s.group_id
 WHERE s.active;
 COMMENT ON VIEW analytics.freshness IS
     'How far each contract is read without a gap (read_to), and how many seconds that lies behind the chain''s clock.';

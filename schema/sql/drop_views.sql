@@ -4,11 +4,11 @@ DECLARE
     statement text;
 BEGIN
     FOR statement IN
-        SELECT format('DROP VIEW IF EXISTS analytics.%I CASCADE', table_name)
-        FROM information_schema.views WHERE table_schema = 'analytics'
+        SELECT format('DROP VIEW IF EXISTS %I.%I CASCADE', table_schema, table_name)
+        FROM information_schema.views WHERE table_schema IN ('analytics', 'arbius', 'iexec')
         UNION ALL
         SELECT format('DROP FUNCTION IF EXISTS %s CASCADE', p.oid::regprocedure)
-        FROM pg_proc p WHERE p.pronamespace = to_regnamespace('analytics')
+        FROM pg_proc p WHERE p.pronamespace = ANY (ARRAY[to_regnamespace('analytics'), to_regnamespace('arbius'), to_regnamespace('iexec')])
     LOOP
         EXECUTE statement;
     END LOOP;
