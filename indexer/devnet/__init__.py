@@ -1,8 +1,10 @@
-"""A local chain with real traffic: Anvil, the real iExec contracts, and people who use them. For the demo and tests.
+"""A local chain with real traffic: Anvil, the real iExec contracts, two Arbius engines, and people who use them.
+
+For the demo and the tests.
 
     with Devnet(seed=1) as devnet:
-        devnet.bulk(200)            # 200 tasks of all kinds, in a past that ends now
-        devnet.live(1.0)            # from now on one block per second
+        devnet.bulk(200)            # 200 tasks of all kinds on each network, in a past that ends now
+        devnet.live(1.0)            # from now on one block per second for each network
         ...                         # read devnet.rpc_url with the indexer
         devnet.pause()
         devnet.ledger               # what really happened
@@ -16,6 +18,9 @@ from pathlib import Path
 from types import TracebackType
 
 from indexer.devnet.anvil import Anvil
+from indexer.devnet.arbius.compile import contracts
+from indexer.devnet.arbius.facts import Arbius
+from indexer.devnet.arbius.traffic import Traffic
 from indexer.devnet.drive import HISTORY_SECONDS, Drive
 from indexer.devnet.ledger import Ledger
 from indexer.devnet.tools import install
@@ -45,6 +50,9 @@ class Devnet:
         self._failure: BaseException | None = None
         try:
             self._drive = Drive(self._anvil.node, tools.poco, chain_id=chain_id, seed=seed, end_time=end)
+            engines = contracts(tools.solc, tools.cache)
+            self._traffic = Traffic(self._drive.world.chain, engines, seed=seed)
+            self._drive.ledger.arbius = self._traffic.arbius
         except BaseException:
             self._anvil.close()
             raise
@@ -72,10 +80,20 @@ class Devnet:
         """What was done. It changes while `live` runs: `pause` first, or take a `snapshot`."""
         return self._drive.ledger
 
+    @property
+    def arbius(self) -> Arbius:
+        """The Arbius part of the ledger: engines by name (`nova`, `one`), addresses in `engines[name].address`."""
+        return self.ledger.arbius
+
     def bulk(self, tasks: int) -> None:
-        """Make `tasks` tasks of all kinds, many transactions to a block, time in jumps. Not while `live` runs."""
+        """Make `tasks` tasks of all kinds on each network, many transactions to a block, time in jumps.
+
+        At least six on the Arbius engines, whose upgrades need them. Once, and not while `live` runs.
+        """
         with self._mining:
+            self._traffic.history(tasks)
             self._drive.bulk(tasks)
+            self._traffic.recent(tasks, self._drive.end_time)
 
     def live(self, blocks_per_second: float = 1.0) -> None:
         """Keep making blocks by the wall clock in a thread until `pause` or `close`. Twice makes no difference."""
@@ -133,7 +151,8 @@ class Devnet:
         try:
             while not self._stop.is_set():
                 with self._mining:
-                    self._drive.live_block()
+                    block = self._drive.live_block()
+                    self._traffic.live_block(block.timestamp)
                 # After a pause of the machine the missed blocks are not made up for.
                 due = max(due + seconds, time.monotonic() - seconds)
                 self._stop.wait(due - time.monotonic())

@@ -39,9 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m indexer.devnet", description="A local chain with iExec traffic.")
+    parser = argparse.ArgumentParser(prog="python -m indexer.devnet", description="A local chain with traffic.")
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same transactions")
-    parser.add_argument("--tasks", type=int, default=200, help="tasks to make before going live")
+    parser.add_argument("--tasks", type=int, default=200, help="tasks to make on each network before going live")
     parser.add_argument("--live", type=float, default=1.0, metavar="N", help="blocks per second afterwards")
     parser.add_argument("--ledger", type=Path, required=True, metavar="FILE", help="where to keep what was done")
     parser.add_argument("--chain-id", type=int, default=ARBITRUM_ONE)
@@ -54,6 +54,10 @@ def _run(devnet: Devnet, tasks: int, blocks_per_second: float, ledger: Path) -> 
     devnet.save(ledger)
     facts = {"rpc": devnet.rpc_url, "ws": devnet.ws_url, "chain_id": devnet.chain_id}
     facts |= {"contracts": devnet.ledger.contracts, "start_block": devnet.ledger.start_block}
+    facts["arbius"] = [
+        {"name": engine.name, "engine": engine.address, "start_block": engine.start_block, **engine.contracts}
+        for engine in devnet.arbius.engines.values()
+    ]
     print(json.dumps(facts), flush=True)
     devnet.live(blocks_per_second)
     try:

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from indexer.devnet.arbius.facts import Arbius
+
 UNSET, ACTIVE, REVEALING, COMPLETED, FAILED = range(5)
 STATUS_NAMES = ("UNSET", "ACTIVE", "REVEALING", "COMPLETED", "FAILED")
 CONTRIBUTED, PROVED, REJECTED = 1, 2, 3
@@ -151,7 +153,11 @@ class Category(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct):
-    """All that happened. `contracts`: role -> address; `reverted`: transactions sent to fail, which leave no log."""
+    """All that happened. `contracts`: role -> address; `reverted`: transactions sent to fail, which leave no log.
+
+    `logs`, `transactions` and `reverted` are those of the whole chain, `arbius` holds the facts of the Arbius engines,
+    all else those of iExec.
+    """
 
     chain_id: int
     seed: int
@@ -170,6 +176,7 @@ class Ledger(msgspec.Struct):
     contributions: list[Contribution] = msgspec.field(default_factory=list)
     accounts: dict[str, Account] = msgspec.field(default_factory=dict)
     movements: list[Movement] = msgspec.field(default_factory=list)
+    arbius: Arbius = msgspec.field(default_factory=Arbius)
 
     def record(self, receipts: Iterable[Mapping[str, Any]], *, number: int, timestamp: int) -> None:
         """Add the receipts of block `number`, as `eth_getBlockReceipts` answers them."""
