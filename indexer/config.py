@@ -2,7 +2,7 @@
 
 `TASKSCAN_DATABASE_URL` sets `database.url`, `TASKSCAN_DATABASE_DATA_DIR` sets `database.data_dir`. Everything
 wrong in a file is reported at once, each fault with the key it belongs to and, for a misspelt key, the nearest
-right one.
+right one. No value of a file is repeated in an error unless it cannot be a secret.
 """
 
 import difflib
@@ -11,16 +11,19 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic import model_validator as validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from indexer.errors import ConfigError
 from indexer.networks import NETWORKS
 from indexer.networks.chains import CHAINS
 
 DEFAULT_FILE = Path("taskscan.toml")
+LARGEST = 2**63 - 1  # of the database's bigint
+VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
 
 
 def _address(text: str) -> str:
@@ -30,8 +33,37 @@ def _address(text: str) -> str:
 
 
 def _url(text: SecretStr) -> SecretStr:
-    if not re.match(r"(https?|wss?)://[^/]", text.get_secret_value()):
+    if not _is_url(text.get_secret_value(), ("http", "https", "ws", "wss")):
         raise ValueError("an RPC URL begins with http://, https://, ws:// or wss:// and names a host")
+    return text
+
+
+def _database_url(text: SecretStr) -> SecretStr:
+    if not re.match(r"postgres(ql)?(\+psycopg)?://", text.get_secret_value()):
+        raise ValueError("a database URL begins with postgresql://, as in postgresql://user:password@host:port/name")
+    return text
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _folder(path: Path) -> Path:
+    if path == Path() or "\0" in str(path):
+        raise ValueError("a folder is needed, such as .taskscan")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("it begins with the home folder of a user that does not exist") from None
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
+        raise ValueError("a name consists of lower-case letters, digits and dashes")
     return text
 
 
@@ -57,8 +89,12 @@ class Part(BaseModel):
 class Database(Part):
     """Where the tables live. Without `url` Taskscan runs a PostgreSQL of its own in `data_dir`."""
 
-    url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/name of a server of yours")
-    data_dir: Path = Field(Path(".taskscan"), description="folder of the embedded PostgreSQL")
+    url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
+        None, description="postgresql://user:password@host:port/name of a server of yours"
+    )
+    data_dir: Annotated[Path, AfterValidator(_folder)] = Field(
+        Path(".taskscan"), description="folder of the embedded PostgreSQL"
+    )
 
 
 class Rpc(Part):
@@ -66,15 +102,17 @@ class Rpc(Part):
 
     url: Annotated[SecretStr, AfterValidator(_url)] = Field(description="http(s):// or ws(s):// endpoint")
     headers: dict[str, SecretStr] = Field({}, description="sent with every request")
-    max_rps: float | None = Field(None, gt=0, description="requests per second that the provider allows")
+    max_rps: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="requests per second that the provider allows"
+    )
 
 
 class Chain(Part):
     """A chain and who is asked about it."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="how views, logs and commands call the chain")
+    name: Annotated[str, AfterValidator(_name)] = Field(description="how views, logs and commands call the chain")
     kind: Literal["evm"] = Field("evm", description="what protocol it speaks")
-    chain_id: int = Field(gt=0, description="its EIP-155 number; a provider of another chain is refused")
+    chain_id: int = Field(gt=0, le=LARGEST, description="its EIP-155 number; a provider of another chain is refused")
     clock: Literal["wall", "head"] = Field("wall", description="what `now` means: wall clock, or newest block's time")
     rpc: list[Annotated[Rpc, BeforeValidator(_endpoint)]] = Field(
         [], description="its providers; default: the public ones of a known chain"
@@ -102,7 +140,9 @@ class Source(Part):
     network: Annotated[str, AfterValidator(_network)] = Field(description="arbius or iexec")
     chain: str = Field(description="name of one of the [[chains]]")
     addresses: list[Address] = Field([], description="engines or hubs; default: the known deployments")
-    start_block: int | None = Field(None, ge=0, description="first block to read; default: where the contract begins")
+    start_block: int | None = Field(
+        None, ge=0, le=LARGEST, description="first block to read; default: where the contract begins"
+    )
     evidence: Literal["single", "head-bound"] = Field(
         "head-bound", description="least evidence of completeness with which a range counts as covered"
     )
@@ -112,9 +152,18 @@ class Settings(BaseSettings):
     """The whole tree. Build it with `load`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TASKSCAN_", env_nested_delimiter="_", env_nested_max_split=1, extra="forbid",
-        hide_input_in_errors=True,
+        env_prefix="TASKSCAN_", env_nested_delimiter="_", env_nested_max_split=1, env_ignore_empty=True,
+        extra="forbid", hide_input_in_errors=True,
     )  # fmt: skip
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """The environment wins over the file; there is no third place."""
+        return env_settings, init_settings
 
     database: Database = Database()
     chains: list[Chain] = Field([], description="the chains to read")
@@ -151,56 +200,68 @@ def find_file(given: Path | None) -> Path | None:
 def load(path: Path) -> Settings:
     """Read and check the file. Raises ConfigError that lists every fault in it."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    settings = build(_expand(tree, str(path), ""), str(path))
+        raise ConfigError(f"{path} is not TOML: {error}.") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is not a configuration: it is nested too deeply.") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    settings = build(tree, str(path))
     if not settings.chains or not settings.sources:
         raise ConfigError(f"{path} names nothing to read: it needs at least one [[chains]] and one [[sources]].")
     return settings
 
 
 def build(tree: dict[str, Any], origin: str) -> Settings:
-    """Settings from a tree of plain values; `origin` names it in errors. TASKSCAN_* wins over the tree."""
-    known = {key: value for key, value in tree.items() if key != "database"}
-    table = tree.get("database", {})
-    overlay = {
-        key: os.environ[f"TASKSCAN_DATABASE_{key.upper()}"]
-        for key in Database.model_fields
-        if os.environ.get(f"TASKSCAN_DATABASE_{key.upper()}")
-    }
-    database = {**table, **overlay} if isinstance(table, dict) else table
+    """Settings from a tree of plain values; `origin` names it in errors. TASKSCAN_* wins over the tree.
+
+    Raises ConfigError that lists every fault.
+    """
+    faults: dict[str, str] = {}  # by place
+    tree = _expand(tree, "", faults)
+    unset, known = tuple(faults), Settings.model_fields
+    faults |= {key: f"there is no key {key}{_nearest(key, list(known))}" for key in tree if key not in known}
     try:
-        return Settings(database=database, **known)
+        settings = Settings(**{key: value for key, value in tree.items() if key in known})
     except ValidationError as error:
-        raise ConfigError("\n".join(_sentence(fault, origin) for fault in error.errors())) from None
+        found = {_place(fault["loc"]): _sentence(fault) for fault in error.errors()}
+        faults |= {place: text for place, text in found.items() if not place.startswith(unset)}
+    except SettingsError as error:
+        raise ConfigError(f"A TASKSCAN_* variable cannot be used: {error}. Correct it or remove it.") from None
+    if faults:
+        raise ConfigError("\n".join(f"{origin}: {fault}" for fault in faults.values()))
+    return settings
 
 
-def _expand(value: Any, origin: str, where: str) -> Any:
-    """`value` with each `${VAR}` in its strings replaced by the environment's value."""
+def _expand(value: Any, where: str, faults: dict[str, str]) -> Any:
+    """`value` with each `${VAR}` in its strings replaced; what cannot be goes to `faults`, with its place."""
     if isinstance(value, dict):
-        return {key: _expand(item, origin, f"{where}.{key}".lstrip(".")) for key, item in value.items()}
+        return {key: _expand(item, f"{where}.{key}".lstrip("."), faults) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, origin, f"{where}[{n}]") for n, item in enumerate(value)]
+        return [_expand(item, f"{where}[{n}]", faults) for n, item in enumerate(value)]
     if not isinstance(value, str):
         return value
-    for name in re.findall(r"\$\{(\w+)\}", value):
-        if name not in os.environ:
-            raise ConfigError(f"{origin}: {where} uses ${{{name}}}, but the variable {name} is not set. Set it.")
-    return re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], value)
+    for name, closed in VARIABLE.findall(value):
+        if not closed or not re.fullmatch(r"\w+", name):
+            faults[where] = f"{where} holds a ${{ that does not begin a ${{VARIABLE}}."
+        elif name not in os.environ:
+            faults[where] = f"{where} uses ${{{name}}}, but the variable {name} is not set. Set it."
+    return VARIABLE.sub(lambda found: os.environ.get(found[1], ""), value)
 
 
-def _sentence(fault: Any, origin: str) -> str:
-    parts = fault["loc"]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+def _place(parts: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+
+
+def _sentence(fault: Any) -> str:
+    parts, place = fault["loc"], _place(fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"{origin}: there is no key {place}{_nearest(str(parts[-1]), _keys(parts[:-1]))}"
+        return f"there is no key {place}{_nearest(str(parts[-1]), _keys(parts[:-1]))}"
     if fault["type"] == "missing":
-        return f"{origin}: {place} is missing."
+        return f"{place} is missing."
     text = re.sub(r"^Value error, ", "", fault["msg"]).rstrip(".")
-    return f"{origin}: {place + ': ' if place else ''}{text}."
+    return f"{place + ': ' if place else ''}{text}."
 
 
 def _keys(parts: tuple[int | str, ...]) -> list[str]:

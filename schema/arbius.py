@@ -1,42 +1,63 @@
-"""Schema `arbius`: the events of the engines and of the router."""
+"""Schema `arbius`: the events of the engines and of the router, and the folds that make entities of them."""
+
+from sqlalchemy import Index
 
 from indexer.networks.arbius.events import ROLES
+from schema import arbius_entities as entities
+from schema.arbius_entities import SECONDS, SHARE, TOKEN
 from schema.base import metadata
 from schema.events import event_tables
-
-_TOKEN = "smallest unit of the engine's token (18 decimals)"
-_SECONDS = "seconds"
-_SHARE = "1e18 is 100 %"
+from schema.folds import Fold
 
 _UNITS = {
-    "fee": _TOKEN,
-    "model_fee": _TOKEN,
-    "treasury_fee": _TOKEN,
-    "remaining_fee": _TOKEN,
-    "validator_fee": _TOKEN,
-    "total_rewards": f"{_TOKEN}; half of the emission",
-    "treasury_reward": _TOKEN,
-    "task_owner_reward": _TOKEN,
-    "validator_reward": _TOKEN,
+    "fee": TOKEN,
+    "model_fee": TOKEN,
+    "treasury_fee": TOKEN,
+    "remaining_fee": TOKEN,
+    "validator_fee": TOKEN,
+    "total_rewards": f"{TOKEN}; half of the emission",
+    "treasury_reward": TOKEN,
+    "task_owner_reward": TOKEN,
+    "validator_reward": TOKEN,
     "unlock_time": "Unix time in seconds",
     "start_block_time": "Unix time in seconds",
-    "validator_deposit.amount": _TOKEN,
-    "validator_withdraw_initiated.amount": _TOKEN,
-    "validator_withdraw.amount": _TOKEN,
-    "incentive_added.amount": _TOKEN,
-    "incentive_claimed.amount": _TOKEN,
-    "solution_stake_amount_changed.amount": _TOKEN,
-    "min_claim_solution_time_changed.amount": _SECONDS,
-    "min_retraction_wait_time_changed.amount": _SECONDS,
-    "min_contestation_vote_period_time_changed.amount": _SECONDS,
-    "max_contestation_validator_stake_since_changed.amount": _SECONDS,
-    "exit_validator_min_unlock_time_changed.amount": _SECONDS,
-    "validator_minimum_percentage_changed.amount": _SHARE,
-    "slash_amount_percentage_changed.amount": _SHARE,
-    "solution_fee_percentage_changed.amount": _SHARE,
-    "retraction_fee_percentage_changed.amount": _SHARE,
-    "treasury_reward_percentage_changed.amount": _SHARE,
+    "validator_deposit.amount": TOKEN,
+    "validator_withdraw_initiated.amount": TOKEN,
+    "validator_withdraw.amount": TOKEN,
+    "incentive_added.amount": TOKEN,
+    "incentive_claimed.amount": TOKEN,
+    "solution_stake_amount_changed.amount": TOKEN,
+    "min_claim_solution_time_changed.amount": SECONDS,
+    "min_retraction_wait_time_changed.amount": SECONDS,
+    "min_contestation_vote_period_time_changed.amount": SECONDS,
+    "max_contestation_validator_stake_since_changed.amount": SECONDS,
+    "exit_validator_min_unlock_time_changed.amount": SECONDS,
+    "validator_minimum_percentage_changed.amount": SHARE,
+    "slash_amount_percentage_changed.amount": SHARE,
+    "solution_fee_percentage_changed.amount": SHARE,
+    "retraction_fee_percentage_changed.amount": SHARE,
+    "treasury_reward_percentage_changed.amount": SHARE,
 }
 
 EVENTS = event_tables(metadata, "arbius", ROLES, _UNITS)
 """The event tables by name."""
+
+for _event, _by in (
+    ("validator_deposit", "validator"),
+    ("validator_withdraw_initiated", "addr"),
+    ("validator_withdraw_cancelled", "addr"),
+    ("validator_withdraw", "addr"),
+):
+    Index(None, EVENTS[_event].c[_by])
+
+FOLDS: tuple[Fold, ...] = (
+    Fold(entities.parameters, "since_block"),
+    Fold(entities.tasks, "task_id", frozenset({"owner", "version", "cid", "input"})),
+    Fold(entities.solutions, "task_id", frozenset({"cid", "stake"})),
+    Fold(entities.contestations, "task_id", frozenset({"slash_amount"})),
+    Fold(entities.votes, "task_id"),
+    Fold(entities.models, "model_id", frozenset({"cid", "registered_fee", "registered_addr"})),
+    Fold(entities.validators, "validator", frozenset({"staked", "since"})),
+    Fold(entities.withdraw_requests, "validator"),
+)
+"""The entities in the order in which they are folded."""

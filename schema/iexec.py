@@ -1,8 +1,11 @@
-"""Schema `iexec`: the events of hub, registries and workerpools."""
+"""Schema `iexec`: the events of hub, registries and workerpools. The entities are in `iexec_entities`."""
 
 from indexer.networks.iexec.events import ROLES
 from schema.base import metadata
 from schema.events import event_tables
+from schema.iexec_entities import FOLDS
+
+__all__ = ["EVENTS", "FOLDS"]
 
 _NRLC = "nRLC (9 decimals)"
 

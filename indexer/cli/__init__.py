@@ -8,8 +8,10 @@ import sys
 import structlog
 import typer
 
-from indexer.cli import config_cmd, db_cmd, demo_cmd, run_cmd, status_cmd
+from indexer.cli import config_cmd, db_cmd, demo_cmd, query_cmd, run_cmd, status_cmd
 from indexer.errors import TaskscanError
+
+INTERRUPTED = 130  # how typer ends after a KeyboardInterrupt
 
 app = typer.Typer(
     name="taskscan",
@@ -19,11 +21,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run", help="Read everything that is configured into the database, and keep it up to date.")(run_cmd.run)
-app.command("demo", help="Run the real iExec contracts on a local chain and index them, with nothing to configure.")(
-    demo_cmd.demo
-)
-app.command("status", help="Say what is read, how far, and how large it is.")(status_cmd.status)
+app.command("run")(run_cmd.run)
+app.command("demo")(demo_cmd.demo)
+app.command("status")(status_cmd.status)
+app.command("show")(query_cmd.show)
+app.command("query")(query_cmd.query)
 app.add_typer(db_cmd.app, name="db")
 app.add_typer(config_cmd.app, name="config")
 
@@ -37,7 +39,9 @@ def main() -> None:
     except TaskscanError as error:
         print(f"taskscan: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:
+            raise
         print("taskscan: stopped", file=sys.stderr)
         sys.exit(1)
 

@@ -14,8 +14,9 @@ from indexer.config import Chain, Database, Settings, Source, find_file, load
 from indexer.store import database as db
 from indexer.store import migrate, server
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+# Paths and texts of servers are shown as they are: brackets in them are no markup.
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 DEMO_DATA = Path(".taskscan") / "demo"
 
@@ -47,9 +48,8 @@ def choose(given: Path | None) -> Chosen:
 
 def demo_settings(chains: Sequence[Chain] = (), sources: Sequence[Source] = ()) -> Settings:
     """Settings of the demo: its own data folder, whatever the environment says."""
-    settings = Settings(chains=list(chains), sources=list(sources))
-    settings.database = Database(data_dir=DEMO_DATA)
-    return settings
+    database = Database(data_dir=DEMO_DATA)
+    return Settings.model_construct(database=database, chains=list(chains), sources=list(sources))
 
 
 @contextlib.contextmanager
@@ -62,10 +62,9 @@ def opened(settings: Settings, *, upgrade: bool = False) -> Iterator[Engine]:
     with _url(settings) as url:
         engine = db.engine(url)
         try:
-            if upgrade or not settings.database.url:
+            if upgrade or not (settings.database.url or migrate.is_current(engine)):
                 migrate.upgrade(engine)
-            else:
-                migrate.require_current(engine)
+            migrate.require_current(engine)
             yield engine
         finally:
             engine.dispose()

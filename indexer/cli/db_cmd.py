@@ -1,9 +1,13 @@
 """`taskscan db`: the database itself."""
 
+import contextlib
 import os
+import signal
 import subprocess
+from collections.abc import Iterator
 
 import typer
+from sqlalchemy.engine import URL
 
 from indexer.cli.common import ConfigOption, choose, err, opened, out
 from indexer.config import Settings
@@ -54,10 +58,24 @@ def shell(context: typer.Context, config: ConfigOption = None) -> None:
     """
     settings = choose(config).settings
     with opened(settings) as engine:
-        url = engine.url.set(drivername="postgresql", password=None).render_as_string()
-        password = {"PGPASSWORD": str(engine.url.password)} if engine.url.password else {}
-        ended = subprocess.run([server.psql_path(), url, *context.args], env={**os.environ, **password}, check=False)
+        # The password goes by the environment: command lines are for all to see. `URL.set` cannot take it out.
+        full = engine.url
+        url = URL.create("postgresql", full.username, None, full.host, full.port, full.database, full.query)
+        password = {"PGPASSWORD": str(full.password)} if full.password else {}
+        with _interrupts_left_to_psql():
+            command = [str(server.psql_path()), url.render_as_string(), *context.args]
+            ended = subprocess.run(command, env=os.environ | password, check=False)
     raise typer.Exit(ended.returncode)
+
+
+@contextlib.contextmanager
+def _interrupts_left_to_psql() -> Iterator[None]:
+    """Ctrl-C cancels psql's query; it must not end the shell. A handler, unlike SIG_IGN, is not inherited."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @app.command("start")

@@ -24,31 +24,38 @@ Seed = Annotated[int, typer.Option(help="Another seed gives other traffic; the s
 
 
 def demo(tasks: Tasks = 200, seed: Seed = 1) -> None:
-    """Run the real iExec contracts on a local chain and index them, until Ctrl-C.
+    """Run iExec and Arbius on a local chain and index them, until Ctrl-C.
 
     Example: taskscan demo --tasks 500
     """
-    run_demo(tasks=tasks, seed=seed)
+    with run_cmd.ended_by_signal():
+        run_demo(tasks=tasks, seed=seed)
 
 
 def run_demo(*, tasks: int = 200, seed: int = 1, until_synced: bool = False) -> None:
     """The demo, from an empty database in a data folder of its own. Raises SetupFailed."""
     server.remove(DEMO_DATA)
-    err.print(f"demo: starting a local chain and {tasks} tasks on the real iExec contracts (first time: a download) …")
+    err.print(
+        f"demo: starting a local chain with {tasks} tasks on the real iExec contracts and as many on Arbius engines "
+        "(the first time it downloads the chain and compiles the engines) …"
+    )
     with _devnet(tasks, seed) as chain:
         settings = _settings(chain)
         with opened(settings) as engine:
             err.print(
                 f"demo: chain at {chain['rpc']}, database at {where(engine)}; look at it with `taskscan db shell`"
             )
-            run_cmd.start(settings, engine, until_synced=until_synced, poll_seconds=POLL_SECONDS)
+            run_cmd.start(settings, engine, until_synced=until_synced, poll_seconds=POLL_SECONDS, count_tasks=True)
 
 
 def _settings(chain: dict[str, Any]) -> Settings:
     rpc = [Rpc(url=SecretStr(chain["rpc"]))]
     return demo_settings(
         chains=[Chain(name="devnet", chain_id=chain["chain_id"], clock="head", rpc=rpc)],
-        sources=[Source(network="iexec", chain="devnet", addresses=[chain["contracts"]["hub"]])],
+        sources=[
+            Source(network="iexec", chain="devnet", addresses=[chain["contracts"]["hub"]]),
+            Source(network="arbius", chain="devnet", addresses=[each["engine"] for each in chain["arbius"]]),
+        ],
     )
 
 

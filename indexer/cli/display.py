@@ -8,37 +8,62 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.engine import Engine
 
 from indexer.cli.common import err
 from indexer.ingest.progress import Progress
 from indexer.ingest.run import ChainJob
+from indexer.query.lists import STATUSES, tasks_by_status
 
 log = structlog.get_logger(__name__)
 
 LINE_SECONDS = 60
 NEWEST = 8
+Counts = dict[str, dict[str, int]]
 
 
-async def follow(jobs: list[ChainJob]) -> None:
-    """Show the progress of `jobs` until cancelled."""
+async def follow(jobs: list[ChainJob], counted: Engine | None = None) -> None:
+    """Show the progress of `jobs` until cancelled, and the tasks by status in the database `counted`, if given."""
     if err.is_terminal:
-        await _live(jobs)
+        await _live(jobs, counted)
     else:
-        await _lines(jobs)
+        await _lines(jobs, counted)
 
 
-async def _live(jobs: list[ChainJob]) -> None:
+async def _live(jobs: list[ChainJob], counted: Engine | None) -> None:
+    counts: Counts = {}
     with Live(console=err, refresh_per_second=4, transient=True) as live:
-        while True:
-            live.update(Group(_table(jobs), _newest(jobs)))
+        for n in itertools.count():
+            if counted and n % 8 == 0:
+                counts = await asyncio.to_thread(_count, counted)
+            parts = [_table(jobs), Text(), _tasks(counts)] if counts else [_table(jobs)]
+            live.update(Group(*parts, Text(), _newest(jobs)))
             await asyncio.sleep(0.25)
 
 
-async def _lines(jobs: list[ChainJob]) -> None:
+async def _lines(jobs: list[ChainJob], counted: Engine | None) -> None:
     for n in itertools.count():
         await asyncio.sleep(5 if n == 0 else LINE_SECONDS)
         for job in jobs:
             log.info("progress", action="progress", **_facts(job.progress))
+        for network, found in (await asyncio.to_thread(_count, counted) if counted else {}).items():
+            log.info("tasks", action="tasks", network=network, **found)
+
+
+def _count(engine: Engine) -> Counts:
+    with engine.connect() as connection:
+        return tasks_by_status(connection)
+
+
+def _tasks(counts: Counts) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("tasks")
+    seen = [status for status in (*STATUSES, "unknown") if any(status in found for found in counts.values())]
+    for status in seen:
+        table.add_column(status, justify="right")
+    for network, found in sorted(counts.items()):
+        table.add_row(network, *(f"{found.get(status, 0):,}" for status in seen))
+    return table
 
 
 def _facts(progress: Progress) -> dict[str, object]:
@@ -102,5 +127,5 @@ def summary(jobs: list[ChainJob]) -> None:
         p = job.progress
         err.print(
             f"{p.chain}: {p.blocks_done:,} blocks and {p.logs.total():,} logs read in {p.seconds:.1f} s "
-            f"({p.logs_per_second:,.0f} logs/s, {job.requests():,} requests), {p.state}"
+            f"({p.logs.total() / p.seconds:,.0f} logs/s, {job.requests():,} requests), {p.state}"
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -22,15 +23,25 @@ UntilSynced = Annotated[
 
 
 def run(config: ConfigOption = None, until_synced: UntilSynced = False) -> None:
-    """Read everything that is configured into the database, and keep it up to date.
+    """Read everything that is configured into the database, and keep it up to date until Ctrl-C.
 
     Example: taskscan run --config taskscan.toml --until-synced
     """
     chosen = choose(config)
-    if chosen.demo:
-        demo_cmd.run_demo(until_synced=until_synced)
-    else:
-        run_configured(chosen, until_synced=until_synced)
+    with ended_by_signal():
+        if chosen.demo:
+            demo_cmd.run_demo(until_synced=until_synced)
+        else:
+            run_configured(chosen, until_synced=until_synced)
+
+
+@contextlib.contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """SIGINT and SIGTERM are how a background job ends, also while it still gets ready: no failure."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("stopped before it had begun")
 
 
 def run_configured(chosen: Chosen, *, until_synced: bool) -> None:
@@ -40,12 +51,20 @@ def run_configured(chosen: Chosen, *, until_synced: bool) -> None:
         start(chosen.settings, engine, until_synced=until_synced)
 
 
-def start(settings: Settings, engine: Engine, *, until_synced: bool, poll_seconds: float = POLL_SECONDS) -> None:
-    """Run the job in the foreground until it is done, or until SIGINT or SIGTERM; then end cleanly."""
-    asyncio.run(_until_signal(settings, engine, until_synced, poll_seconds))
+def start(
+    settings: Settings, engine: Engine, *, until_synced: bool, poll_seconds: float = POLL_SECONDS,
+    count_tasks: bool = False,
+) -> None:  # fmt: skip
+    """Run the job in the foreground until it is done, or until SIGINT or SIGTERM; then end cleanly.
+
+    `count_tasks`: show all tasks by status meanwhile, which a large database would answer too slowly.
+    """
+    asyncio.run(_until_signal(settings, engine, until_synced, poll_seconds, count_tasks))
 
 
-async def _until_signal(settings: Settings, engine: Engine, until_synced: bool, poll_seconds: float) -> None:
+async def _until_signal(
+    settings: Settings, engine: Engine, until_synced: bool, poll_seconds: float, count_tasks: bool
+) -> None:  # fmt: skip
     jobs: list[ChainJob] = []
     work = asyncio.ensure_future(
         ingest(settings, engine, until_synced=until_synced, watch=jobs.extend, poll_seconds=poll_seconds)
@@ -53,7 +72,7 @@ async def _until_signal(settings: Settings, engine: Engine, until_synced: bool, 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, work.cancel)
-    display = asyncio.ensure_future(follow(jobs))
+    display = asyncio.ensure_future(follow(jobs, engine if count_tasks else None))
     try:
         await work
     except asyncio.CancelledError:
@@ -62,4 +81,4 @@ async def _until_signal(settings: Settings, engine: Engine, until_synced: bool, 
         display.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await display
-        summary(jobs)
+        summary([job for job in jobs if job.progress.head is not None])

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from indexer.networks.codec import Codec
 
-
 Prepare = Callable[[Connection, int, Sequence[bytes], int, int], object]
 
 

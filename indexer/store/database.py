@@ -5,6 +5,7 @@ down, read-only, full or of another schema is told in one sentence, without its 
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -13,9 +14,12 @@ from psycopg import errors as pg
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from indexer.errors import ConfigError, DatabaseDown, DatabaseRefused, TaskscanError
+from indexer.errors import ConfigError, DatabaseDown, DatabaseRefused, TaskscanError, Transient
 
 CONNECT_SECONDS = 10
+LIBPQ = re.compile(
+    r"connection (failed|is bad): |connection to server (at|on) .+? failed: |(FATAL|ERROR): +|\[Errno -?\d+\] "
+)
 
 
 def engine(url: str) -> Engine:
@@ -51,7 +55,7 @@ def driver(connection: sa.Connection) -> psycopg.Connection:
 
 @contextlib.contextmanager
 def in_words(target: Engine) -> Iterator[None]:
-    """Turn the driver's errors into DatabaseDown or DatabaseRefused; errors of our own pass."""
+    """Turn the driver's errors into DatabaseDown, DatabaseRefused or another Transient; errors of our own pass."""
     try:
         yield
     except TaskscanError:
@@ -64,28 +68,41 @@ def in_words(target: Engine) -> Iterator[None]:
 def _said(cause: BaseException | None, place: str) -> TaskscanError:
     text = _first_line(cause)
     match cause:
-        case pg.DiskFull():
+        case psycopg.Error() if _is_full(cause):
             return DatabaseRefused(f"The disk of the database at {place} is full ({text}). Free some space.")
         case pg.ReadOnlySqlTransaction():
-            return DatabaseRefused(f"The database at {place} is read-only: use the primary server, or end recovery.")
+            remedy = "use the primary server, or set default_transaction_read_only off"
+            return DatabaseRefused(f"The database at {place} is read-only: {remedy}.")
         case pg.InsufficientPrivilege():
             return DatabaseRefused(f"The database at {place} denies it: {text}. Grant the right, or use another user.")
-        case pg.InvalidPassword() | pg.InvalidAuthorizationSpecification():
-            return DatabaseRefused(f"The database at {place} does not let this user in: {text}.")
-        case pg.InvalidCatalogName():
-            return DatabaseRefused(f"The server has no database {place}: create it with `createdb`.")
         case pg.UndefinedTable() | pg.UndefinedColumn() | pg.InvalidSchemaName():
             return DatabaseRefused(f"The tables at {place} are not as expected: {text}. Run `taskscan db upgrade`.")
-        case pg.OperationalError() if "password authentication failed" in text:
-            return DatabaseRefused(f"The database at {place} does not let this user in: {text}.")
-        case pg.OperationalError() if "does not exist" in text:
-            return DatabaseRefused(f"The server has no such database or user ({place}): {text}.")
+        case pg.DeadlockDetected() | pg.SerializationFailure():
+            return Transient(f"The database at {place} gave up a transaction: {text}. Trying again helps.")
         case pg.OperationalError() | pg.InterfaceError():
-            return DatabaseDown(text, database=place)
+            return _not_connected(text, place)
         case _:
             return DatabaseRefused(f"The database at {place} refuses a statement: {text}.")
 
 
+def _is_full(cause: psycopg.Error) -> bool:
+    """A quota and a limit on the size of files have no SQLSTATE of their own, but PostgreSQL's hint is the same."""
+    return isinstance(cause, pg.DiskFull) or cause.diag.message_hint == "Check free disk space."
+
+
+def _not_connected(text: str, place: str) -> TaskscanError:
+    """A connection that fails has no SQLSTATE in psycopg: its text alone tells why."""
+    if re.fullmatch(r'database "[^"]*" does not exist', text):
+        return DatabaseRefused(f"The server has no database {place}: create it with `createdb`.")
+    if re.search(r"authentication failed|no password supplied|pg_hba\.conf|role .* does not exist", text):
+        return DatabaseRefused(f"The database at {place} does not let this user in: {text}. Correct user and password.")
+    if re.match(r"permission denied for database", text):
+        return DatabaseRefused(f"The database at {place} denies it: {text}. Grant the right, or use another user.")
+    return DatabaseDown(text, database=place)
+
+
 def _first_line(cause: BaseException | None) -> str:
+    """The cause in PostgreSQL's words, without the address that libpq puts before them: we name the place ourselves."""
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return (lines[0] if lines else type(cause).__name__).rstrip(".")[:300]
+    text = lines[0] if lines else type(cause).__name__
+    return LIBPQ.sub("", text).rstrip(".")[:300]

@@ -1,20 +1,25 @@
 """Bringing a database to this version's schema, and telling when it is not there."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from psycopg import sql
 from sqlalchemy.engine import Engine
 
 import migrations
 from indexer.errors import DatabaseRefused
 from indexer.store.database import driver, in_words, where
 from schema import metadata, script, view_scripts
+
+log = structlog.get_logger(__name__)
 
 VERSION_SCHEMA = "chain"
 UPGRADE_LOCK = 0x7A5C  # two commands that start together must not both migrate
@@ -53,10 +58,41 @@ def upgrade(target: Engine, revision: str = "head") -> None:
         command.upgrade(_config(connection), revision)
         if revision == "head":
             _finish(connection)
+    if revision == "head":
+        _let_read(target)
+
+
+def _let_read(target: Engine) -> None:
+    """Make the role `taskscan_read` and let it read; where that is refused, say which SQL somebody else must run."""
+    text = script("rights.sql")
+    try:
+        with in_words(target), target.begin() as connection:
+            _run_script(connection, text)
+    except DatabaseRefused as error:
+        log.warning("no read-only role", action="role_refused", error=str(error), run_as_a_superuser=text)
+
+
+def is_current(target: Engine) -> bool:
+    """Whether an upgrade would change nothing. It locks nothing, so that nobody's query has to wait for it."""
+    now = state(target)
+    with in_words(target), target.connect() as connection:
+        analytics = sa.func.to_regnamespace("analytics")
+        made = connection.scalar(sa.select(sa.func.obj_description(analytics, "pg_namespace")))
+    return now.found == now.wanted and made == _made()
+
+
+def _made() -> str:
+    """What stands on the schema `analytics`: which views, functions and comments were made last."""
+    comments = [
+        repr((str(table), table.comment, [c.comment for c in table.columns])) for table in metadata.sorted_tables
+    ]
+    digest = hashlib.sha256("\0".join([*view_scripts(), *comments]).encode()).hexdigest()
+    return f"What analysts read. Views of Taskscan, version {digest[:16]}."
 
 
 def _finish(connection: sa.Connection) -> None:
     """Views, functions and comments: no revision makes them, so they always fit the newest tables."""
+    driver(connection).execute(sql.SQL("COMMENT ON SCHEMA analytics IS {}").format(sql.Literal(_made())))
     for text in view_scripts():
         _run_script(connection, text)
     for table in metadata.sorted_tables:
@@ -96,8 +132,8 @@ def refuse_newer(target: Engine) -> SchemaState:
     now = state(target)
     if not now.known:
         raise DatabaseRefused(
-            f"The database at {where(target)} has the schema {now.found}, which this version of Taskscan does not know. "
-            "It belongs to a newer one: upgrade Taskscan."
+            f"The database at {where(target)} has the schema {now.found}, which this version of Taskscan does not "
+            "know. It belongs to a newer one: upgrade Taskscan."
         )
     return now
 

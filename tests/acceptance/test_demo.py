@@ -88,7 +88,10 @@ def test_the_tables_equal_the_ledger_of_what_was_sent(demo: Demo) -> None:
     while ledger.head < upto and time.monotonic() < deadline:
         time.sleep(0.5)
         ledger = demo.ledger()
-    watched = [ledger.contracts[name] for name in ("hub", "appregistry", "datasetregistry", "workerpoolregistry")]
+    engines = [engine.address for engine in ledger.arbius.engines.values()]
+    watched = engines + [
+        ledger.contracts[name] for name in ("hub", "appregistry", "datasetregistry", "workerpoolregistry")
+    ]
     sent = {
         (log.block_number, log.log_index): (log.address, log.block_hash, log.tx_hash)
         for log in ledger.logs_of(*watched, *ledger.workerpools())

@@ -3,6 +3,7 @@
 from indexer.networks.base import Contract, Deployment, Factory, Network
 from indexer.networks.codec import compile_codecs
 from indexer.networks.iexec.events import ROLES
+from indexer.networks.iexec.task_ids import prepare
 
 
 def _deployment(
@@ -95,4 +96,5 @@ NETWORK = Network(
     deployments=_DEPLOYMENTS,
     getters=_GETTERS,
     factories=_FACTORIES,
+    prepare=prepare,
 )

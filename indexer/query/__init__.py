@@ -1,0 +1,1 @@
+"""Asking the database: what the commands, and later the HTTP API and notebooks, share."""

@@ -1,0 +1,194 @@
+-- iExec as the views in `analytics` show it. There are no disputes in iExec: nobody votes on a result.
+
+CREATE OR REPLACE FUNCTION iexec.is_zero(account bytea) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT $1 = '\x0000000000000000000000000000000000000000'::bytea $$;
+COMMENT ON FUNCTION iexec.is_zero(bytea) IS 'Whether this is the zero address, where deposits come from.';
+
+CREATE OR REPLACE FUNCTION iexec.kitty() RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT '\x99c2268479b93fde36232351229815df80837e23'::bytea $$;
+COMMENT ON FUNCTION iexec.kitty() IS
+    'The account that keeps what failed tasks take from pool owners. PoCo, contracts/libs/PocoStorageLib.sol';
+
+CREATE OR REPLACE FUNCTION iexec.deadline(start timestamptz, timeref numeric, ratio integer) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT $1 + least($2, 1e9)::float8 * $3 * interval '1 second' $$;
+COMMENT ON FUNCTION iexec.deadline(timestamptz, numeric, integer) IS
+    'A deadline: ratio times the seconds of the category later. Ratios: 7 contribution, 2 reveal, 10 final.';
+
+CREATE OR REPLACE FUNCTION iexec.kitty_claim(
+    chain_id bigint, block_number bigint, first integer, last integer, owner bytea
+) RETURNS bytea
+LANGUAGE sql STABLE AS $$
+    SELECT e.ref
+    FROM iexec.reward e
+    WHERE e.chain_id = $1 AND e.block_number = $2 AND e.log_index BETWEEN $3 AND $4
+      AND e.owner = iexec.kitty() AND coalesce($5, e.owner) = e.owner
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION iexec.kitty_claim(bigint, bigint, integer, integer, bytea) IS
+    'The task whose claim rewards the kitty with one of these logs; claim takes the pool owner''s stake just before.';
+
+CREATE OR REPLACE FUNCTION iexec.settled_task(chain_id bigint, block_number bigint, log_index integer, tx_hash bytea)
+RETURNS bytea
+LANGUAGE sql STABLE AS $$
+    SELECT n.taskid
+    FROM (
+        (SELECT e.taskid, e.log_index FROM iexec.task_finalize e
+         WHERE e.chain_id = $1 AND e.block_number = $2 AND e.log_index > $3 AND e.tx_hash = $4
+         ORDER BY e.log_index LIMIT 1)
+        UNION ALL
+        (SELECT e.taskid, e.log_index FROM iexec.task_claimed e
+         WHERE e.chain_id = $1 AND e.block_number = $2 AND e.log_index > $3 AND e.tx_hash = $4
+         ORDER BY e.log_index LIMIT 1)
+    ) AS n
+    ORDER BY n.log_index
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION iexec.settled_task(bigint, bigint, integer, bytea) IS
+    'The task that a finalization or claim settles after this log: the next one of the same transaction.';
+
+CREATE OR REPLACE VIEW iexec.v_tasks AS
+SELECT 'iexec'::text AS network,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id) AS chain,
+       t.chain_id,
+       analytics.hex(t.address) COLLATE "C" AS contract,
+       analytics.hex(t.taskid) COLLATE "C" AS task_id,
+       CASE
+           WHEN t.status = 3 THEN 'succeeded'
+           WHEN t.status = 4 THEN 'failed'
+           WHEN analytics.now(t.chain_id) >= iexec.deadline(t.start_time, t.timeref, 10) THEN 'claimable'
+           WHEN t.status = 2 THEN 'review'
+           WHEN t.status = 1 THEN 'running'
+           ELSE 'open'
+       END AS status,
+       CASE
+           WHEN t.status = 3 THEN 'COMPLETED'
+           WHEN t.status = 4 THEN 'FAILED'
+           WHEN analytics.now(t.chain_id) >= iexec.deadline(t.start_time, t.timeref, 10) THEN 'TIMEOUT'
+           WHEN t.status = 2 THEN 'REVEALING'
+           WHEN t.status = 1 THEN 'ACTIVE'
+           ELSE 'UNSET'
+       END AS network_status,
+       analytics.hex(t.requester) COLLATE "C" AS requester,
+       analytics.hex(t.payer) COLLATE "C" AS submitter,
+       analytics.hex(t.app) COLLATE "C" AS subject,
+       t.fee::numeric AS fee,
+       'RLC'::text AS fee_token,
+       t.fee / 1e9 AS fee_amount,
+       t.start_time AS submitted_at,
+       coalesce(t.finalized_at, t.claimed_at) AS finished_at,
+       t.deal_block AS submitted_block,
+       t.last_block,
+       CASE WHEN t.last_block <= (SELECT c.final_block FROM chain.chains c WHERE c.chain_id = t.chain_id)
+            THEN 'final' ELSE 'pending' END AS finality
+FROM iexec.tasks t;
+COMMENT ON VIEW iexec.v_tasks IS
+    'Tasks of iExec, as in analytics.tasks. submitter is who pays (the sponsor, or the requester): no event names the'
+    ' sender. TIMEOUT shows once the category is known.';
+
+CREATE OR REPLACE VIEW iexec.deadlines AS
+SELECT t.chain_id, t.address, t.taskid,
+       iexec.deadline(t.start_time, t.timeref, 7) AS contribution_deadline,
+       iexec.deadline(CASE WHEN t.consensus_value IS NOT NULL THEN t.consensus_at END, t.timeref, 2) AS reveal_deadline,
+       iexec.deadline(t.start_time, t.timeref, 10) AS final_deadline
+FROM iexec.tasks t;
+COMMENT ON VIEW iexec.deadlines IS
+    'Deadlines of tasks, as viewTask gives them from their initialization on; NULL until the category is known.';
+
+CREATE OR REPLACE VIEW iexec.v_work AS
+SELECT 'iexec'::text AS network,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id) AS chain,
+       t.chain_id,
+       analytics.hex(t.address) COLLATE "C" AS contract,
+       analytics.hex(t.taskid) COLLATE "C" AS task_id,
+       analytics.hex(t.worker) COLLATE "C" AS worker,
+       t.state,
+       t.contributed_at AS submitted_at,
+       t.settled_at,
+       t.reward::numeric AS reward,
+       'RLC'::text AS reward_token,
+       NULL::bigint AS round
+FROM iexec.contributions t;
+COMMENT ON VIEW iexec.v_work IS 'Contributions of iExec, as in analytics.work. reward is NULL when there was none.';
+
+CREATE OR REPLACE VIEW iexec.v_payments AS
+SELECT 'iexec'::text AS network,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id) AS chain,
+       t.chain_id,
+       analytics.hex(t.address) COLLATE "C" AS contract,
+       NULL::text AS task_id,
+       CASE WHEN iexec.is_zero(t."from") THEN 'deposit' ELSE 'withdraw' END AS kind,
+       analytics.hex(t."from") COLLATE "C" AS from_address,
+       analytics.hex(t."to") COLLATE "C" AS to_address,
+       t.value::numeric AS amount,
+       'RLC'::text AS token,
+       t.block_number AS block,
+       t.block_time,
+       'Transfer'::text AS source_event
+FROM iexec.transfer t
+WHERE t.value > 0 AND (iexec.is_zero(t."from") OR iexec.is_zero(t."to"))
+UNION ALL
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C",
+       analytics.hex(coalesce(
+           (SELECT e.taskid FROM iexec.task_contribute e WHERE e.chain_id = t.chain_id
+            AND e.block_number = t.block_number AND e.log_index = t.log_index + 1 AND e.worker = t.owner),
+           iexec.kitty_claim(t.chain_id, t.block_number, t.log_index - 2, t.log_index - 1, t.owner))) COLLATE "C",
+       'stake', analytics.hex(t.owner) COLLATE "C", analytics.hex(t.address) COLLATE "C",
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Lock'
+FROM iexec.lock t
+WHERE t.amount > 0
+UNION ALL
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C",
+       analytics.hex(iexec.settled_task(t.chain_id, t.block_number, t.log_index, t.tx_hash)) COLLATE "C",
+       CASE WHEN iexec.kitty_claim(t.chain_id, t.block_number, t.log_index + 2, t.log_index + 3, NULL) IS NOT NULL
+            THEN 'refund' ELSE 'unstake' END,
+       analytics.hex(t.address) COLLATE "C", analytics.hex(t.owner) COLLATE "C",
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Unlock'
+FROM iexec.unlock t
+WHERE t.amount > 0
+UNION ALL
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C", analytics.hex(t.ref) COLLATE "C",
+       'reward', analytics.hex(t.address) COLLATE "C", analytics.hex(t.owner) COLLATE "C",
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Reward'
+FROM iexec.reward t
+WHERE t.amount > 0
+UNION ALL
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C", analytics.hex(t.ref) COLLATE "C",
+       CASE
+           WHEN t.owner = iexec.kitty() THEN 'unstake'
+           WHEN EXISTS (SELECT FROM iexec.faulty_contribution e WHERE e.chain_id = t.chain_id
+                        AND e.block_number = t.block_number AND e.log_index = t.log_index + 1) THEN 'slash'
+           WHEN iexec.kitty_claim(t.chain_id, t.block_number, t.log_index + 1, t.log_index + 2, NULL) IS NOT NULL
+               THEN 'slash'
+           ELSE 'fee'
+       END,
+       analytics.hex(t.owner) COLLATE "C", analytics.hex(t.address) COLLATE "C",
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Seize'
+FROM iexec.seize t
+WHERE t.amount > 0
+UNION ALL
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C", NULL, 'deposit', NULL, analytics.hex(t.owner) COLLATE "C",
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Deposit'
+FROM iexec.deposit t
+UNION ALL
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C", NULL, 'deposit', analytics.hex(t.owner) COLLATE "C",
+       analytics.hex(t.target) COLLATE "C",
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'DepositFor'
+FROM iexec.deposit_for t
+UNION ALL
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C", NULL, 'withdraw', analytics.hex(t.owner) COLLATE "C", NULL,
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Withdraw'
+FROM iexec.withdraw t;
+COMMENT ON VIEW iexec.v_payments IS
+    'Payments of iExec, as in analytics.payments. A payer''s money is locked for the whole deal (stake), then each task'
+    ' takes its fee (Seize) or gives it back (refund); of the stakes of workers and pool owners a task gives back'
+    ' (unstake) or takes (slash). Per account: stake - unstake - refund - fee - slash = locked.';

@@ -1,0 +1,11 @@
+-- The read-only role for dashboards and BI tools: GRANT taskscan_read TO <your user>;
+DO $$
+BEGIN
+    CREATE ROLE taskscan_read NOLOGIN;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN NULL;  -- another database of this server has made it
+END
+$$;
+GRANT USAGE ON SCHEMA chain, arbius, iexec, analytics TO taskscan_read;
+GRANT SELECT ON ALL TABLES IN SCHEMA chain, arbius, iexec, analytics TO taskscan_read;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA arbius, iexec, analytics TO taskscan_read;

@@ -1,0 +1,87 @@
+"""`python -m tests.bench [ingest|sparse|all]`: measure, and print one table."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from indexer.store import server
+from tests.bench import ingest, sparse
+
+AIMS = {
+    "ingest": {
+        "logs_per_s": ">= 30,000",
+        "share_of_slower_limit_percent": ">= 60",
+        "peak_memory_mb": "< 250",
+    },
+    "sparse": {"calls_per_forced": "<= 1.05"},
+    "sparse, limit not named": {},
+}
+Runs = list[dict[str, float]]
+
+
+def main() -> None:
+    """Parse the options, run the benches, print the medians."""
+    given = _options()
+    found: dict[str, Runs] = {}
+    if given.bench in ("ingest", "all"):
+        found["ingest"] = ingest.run(given.logs, given.runs)
+    if given.bench in ("sparse", "all"):
+        found["sparse"] = sparse.run(given.runs)
+        found["sparse, limit not named"] = sparse.run(given.runs, mute=True)
+    facts = _machine(given.logs)
+    _print(facts, found)
+    if given.json:
+        given.json.write_text(json.dumps({"machine": facts, "medians": _medians(found), "runs": found}, indent=2))
+
+
+def _options() -> argparse.Namespace:
+    options = argparse.ArgumentParser(prog="python -m tests.bench", description="Speed and cost of Taskscan.")
+    options.add_argument("bench", nargs="?", choices=("all", "ingest", "sparse"), default="all")
+    options.add_argument("--logs", type=int, default=500_000, help="logs that `ingest` reads (default 500000)")
+    options.add_argument("--runs", type=int, default=3, help="runs of which the medians are shown (default 3)")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write machine, medians and all runs to FILE")
+    return options.parse_args()
+
+
+def _machine(logs: int) -> dict[str, object]:
+    version = subprocess.run([server.psql_path(), "--version"], capture_output=True, text=True, check=True).stdout
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "psycopg": psycopg.__version__,
+        "postgresql": version.split()[-1],
+        "logs": logs,
+    }
+
+
+def _medians(found: dict[str, Runs]) -> dict[str, dict[str, float]]:
+    return {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()}
+
+
+def _print(facts: dict[str, object], found: dict[str, Runs]) -> None:
+    table = Table(title=", ".join(f"{name} {value}" for name, value in facts.items()), title_justify="left")
+    for name in ("bench", "figure", "median", "runs", "aim"):
+        table.add_column(name, justify="right" if name in ("median", "runs") else "left")
+    for bench, medians in _medians(found).items():
+        for key, value in medians.items():
+            runs = "  ".join(_shown(run[key]) for run in found[bench])
+            table.add_row(bench, key.replace("_", " "), _shown(value), runs, AIMS[bench].get(key, ""))
+        table.add_section()
+    Console(width=None if os.isatty(1) else 140).print(table)
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"
+
+
+if __name__ == "__main__":
+    main()

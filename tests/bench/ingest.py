@@ -1,0 +1,98 @@
+"""Bench "ingest": many logs into the event tables, beside what the machine can do at best."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from indexer.store import database as db
+from indexer.store import migrate, server
+from tests.bench.limits import copy_seconds, fetch_seconds
+from tests.bench.process import Ran, Served, log_server, taskscan
+
+PER_BLOCK = 10
+Figures = dict[str, float]
+
+
+def run(logs: int, times: int) -> list[Figures]:
+    """Figures of each run, each on a fresh cluster; one log server serves them all."""
+    options = ("--logs", str(logs), "--blocks", str(logs // PER_BLOCK), "--per-block", str(PER_BLOCK))
+    found = []
+    with log_server(*options) as served:
+        for _ in range(times):
+            folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
+            try:
+                found.append(_once(served, folder, logs))
+            finally:
+                server.remove(folder / "data")
+                shutil.rmtree(folder)
+    return found
+
+
+def _once(served: Served, folder: Path, logs: int) -> Figures:
+    # Held open here, so that making and starting the cluster is not measured.
+    with server.using(folder / "data") as running:
+        limit_url = _databases(running.url)
+        served.get("/reset")
+        ran = taskscan(folder, folder / "data", served.url)
+        stats = served.get("/stats")
+        rows, size = _stored(running.url)
+        if rows != logs:
+            raise SystemExit(f"{rows:,} rows are stored, {logs:,} logs were served:\n{ran.said}")
+        fetch = logs / fetch_seconds(served, folder)
+        copy = logs / copy_seconds(running.url, limit_url, logs // PER_BLOCK - 1)
+    reading = logs / _reading_seconds(ran)
+    return {
+        "logs_per_s": reading,
+        "logs_per_s_whole_process": logs / ran.seconds,
+        "limit_fetch_logs_per_s": fetch,
+        "limit_copy_logs_per_s": copy,
+        "share_of_slower_limit_percent": 100 * reading / min(fetch, copy),
+        "cpu_us_per_log": 1e6 * ran.cpu_seconds / logs,
+        "peak_memory_mb": ran.peak_bytes / 1e6,
+        "requests": stats["requests"],
+        "calls": stats["calls"],
+        "answer_bytes_per_log": stats["bytes"] / logs,
+        "disk_bytes_per_log": size / logs,
+    }
+
+
+def _databases(url: str) -> str:
+    """Make the tables in the cluster's own database and in a second one; the URL of that one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE bench_limit TEMPLATE template0")
+    second = urlsplit(url)._replace(path="/bench_limit").geturl()
+    for place in (url, second):
+        engine = db.engine(place)
+        migrate.upgrade(engine)
+        engine.dispose()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+    return second
+
+
+def _stored(url: str) -> tuple[int, int]:
+    """Rows in the event tables, and the bytes of tables and indexes that hold any."""
+    rows = size = 0
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("SELECT relname FROM pg_stat_user_tables WHERE schemaname = 'arbius'").fetchall()
+        for (table,) in tables:
+            name = sql.Identifier("arbius", table)
+            query = sql.SQL("SELECT count(*), pg_total_relation_size({}) FROM {}")
+            held = connection.execute(query.format(sql.Literal(f"arbius.{table}"), name)).fetchone()
+            assert held is not None
+            rows += held[0]
+            size += held[1] if held[0] else 0
+    return rows, size
+
+
+def _reading_seconds(ran: Ran) -> float:
+    """What the command itself reports, from its first call to its last transaction."""
+    told = re.search(r"logs read in ([\d.,]+) s", ran.said)
+    if told is None:
+        raise SystemExit(f"no summary in the output of taskscan:\n{ran.said}")
+    return float(told[1].replace(",", ""))

@@ -1,0 +1,124 @@
+"""Processes that are measured: `taskscan run` with its time and memory, and the log server that it reads from."""
+
+import atexit
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.bench.chain import CHAIN_ID, ENGINE
+
+ROOT = Path(__file__).parents[2]
+WATCH_SECONDS = 0.02
+
+
+class Ran(NamedTuple):
+    """What a process cost: wall time and CPU time in seconds, peak resident memory in bytes, what it said."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    said: str
+
+
+class Served(NamedTuple):
+    """A running log server."""
+
+    url: str
+
+    def get(self, path: str) -> Any:
+        """The JSON at `path`: /stats, /bodies or /reset."""
+        # Not through a proxy that the environment names.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.url + path) as answer:
+            return json.load(answer)
+
+
+@cache
+def environment() -> dict[str, str]:
+    """The environment without what would lead Taskscan to another database, or its requests to a proxy.
+
+    Compiled modules are kept in a folder of our own, filled beforehand: an installed Taskscan has them too.
+    """
+    compiled = tempfile.mkdtemp(prefix="taskscan-bench-pyc-")
+    atexit.register(shutil.rmtree, compiled)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCAN_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    kept |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": compiled}
+    subprocess.run([sys.executable, "-m", "indexer", "--help"], env=kept, stdout=subprocess.DEVNULL, check=True)
+    return kept
+
+
+@contextlib.contextmanager
+def log_server(*options: str) -> Iterator[Served]:
+    """Start `tests.bench.log_server` with these options; it takes a few seconds to make its logs."""
+    command = [sys.executable, "-m", "tests.bench.log_server", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        if not url:
+            raise SystemExit("the log server did not start")
+        yield Served(url)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def measured(command: list[str], folder: Path) -> Ran:
+    """Run `command` in `folder` to its end. Raises SystemExit with its words when it fails."""
+    where = environment()
+    with (folder / "said").open("w+") as said:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=where, cwd=folder)
+        peak = _watch(process.pid)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read()
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{text}")
+    return Ran(seconds, usage.ru_utime + usage.ru_stime, peak(), text)
+
+
+def _watch(process: int) -> Callable[[], int]:
+    """Follow VmHWM of a process; a function that gives the highest. `ru_maxrss` would count us before its exec."""
+    highest = [0]
+
+    def follow() -> None:
+        with contextlib.suppress(OSError, StopIteration):
+            while True:
+                lines = Path(f"/proc/{process}/status").read_text().splitlines()
+                highest[0] = 1024 * int(re.findall(r"\d+", next(line for line in lines if line[:6] == "VmHWM:"))[0])
+                time.sleep(WATCH_SECONDS)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+
+    def peak() -> int:
+        thread.join()
+        return highest[0]
+
+    return peak
+
+
+def taskscan(folder: Path, data_dir: Path, url: str) -> Ran:
+    """`taskscan run --until-synced` in `folder`, on the embedded database in `data_dir`."""
+    config = folder / "taskscan.toml"
+    config.write_text(
+        f"[database]\ndata_dir = {json.dumps(str(data_dir))}\n"
+        f'[[chains]]\nname = "bench"\nchain_id = {CHAIN_ID}\nclock = "head"\nrpc = ["{url}"]\n'
+        f'[[sources]]\nnetwork = "arbius"\nchain = "bench"\naddresses = ["{ENGINE}"]\nstart_block = 0\n'
+    )
+    return measured([sys.executable, "-m", "indexer", "run", "--config", str(config), "--until-synced"], folder)
