@@ -1,98 +1,158 @@
-"""From logs to rows: which codec reads a log, and what becomes of one that none can read.
+"""From logs to packed rows: which codec reads a log, and what becomes of one that none can read.
 
-This is the hot path. It runs on a thread beside the event loop; values that repeat within an answer (block hash,
-block time, addresses) are made once.
+This is the hot path. It runs on a thread beside the event loop. Most logs take the short way of `packed`; the codec
+reads the others.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache
+from typing import NamedTuple
 
-from indexer.errors import Inconsistent
-from indexer.ingest.facts import Facts, Fixed
+from indexer.errors import Inconsistent, MalformedAnswer
+from indexer.ingest.facts import Facts
+from indexer.ingest.packed import Pack, compile_pack, leave_it
 from indexer.networks import NETWORKS
-from indexer.networks.base import Factory, Network
+from indexer.networks.base import Factory
 from indexer.networks.codec import Codec, Undecodable
 from indexer.rpc.types import Log
-from indexer.store.copy import Target
+from indexer.store.binary import NULL, of_bytes
+from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target
 from indexer.store.ledger import Group, Member
 from indexer.store.sources import Wanted
-from indexer.store.write import FIXED_COLUMNS, FIXED_TYPES, UNKNOWN_LOGS, Row
-
-ARGUMENTS = len(FIXED_COLUMNS)
-Route = tuple[Codec, Target, tuple[Factory, ...]]
+from indexer.store.write import UNKNOWN_LOGS
 
 
-@lru_cache
-def target(network: str, codec: Codec) -> Target:
-    """The event table that a codec fills."""
-    return Target(network, codec.table, FIXED_COLUMNS + codec.columns, FIXED_TYPES + codec.pg_types)
+class Route(NamedTuple):
+    """How to read one event of one role; `start` is the hex text that its rows begin with."""
+
+    codec: Codec
+    target: Target
+    start: str
+    pack: Pack
+    factories: tuple[Factory, ...]
+
+
+class Contract(NamedTuple):
+    """A member of the group with what the loop over its logs needs; `address` is the hex text of its field."""
+
+    member: Member
+    from_block: int
+    address: str
+    routes: Mapping[tuple[str, int], Route]
 
 
 class Decoder:
     """Turns the logs of one group into rows.
 
-    `rows` and `born` collect until `take` hands them out. Raises Inconsistent for logs that were not asked for.
+    `rows` and `born` collect what `add` finds. Raises Inconsistent for logs that were not asked for and
+    MalformedAnswer for logs without a proper place.
     """
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._members = {member.address: member for member in group.members}
-        self._routes = {address: _routes(member) for address, member in self._members.items()}
+        self._contracts = {member.address: _contract(member) for member in group.members}
         self.rows: dict[Target, list[Row]] = {}
         self.born: list[Wanted] = []
 
-    def add(self, logs: Iterable[Log], times: Mapping[str, int]) -> None:
-        """Decode `logs`; `times` gives the Unix time of blocks (by hash) whose logs carry none."""
-        facts = Facts(self._group.chain_id, times)
+    def add(self, logs: Iterable[Log], times: Mapping[str, int], provider: str) -> None:
+        """Decode `logs` of `provider`; `times` gives the Unix time of blocks (by hash) whose logs carry none."""
+        facts = Facts(self._group.chain_id, times, provider)
+        contracts, rows = self._contracts, self.rows
         for log in logs:
-            member = self._members.get(log.address)
-            if member is None:
-                raise Inconsistent(f"a log of {log.address}, which was not asked for", provider="the provider")
-            fixed = facts.of(log)
-            if fixed[1] < member.from_block:
+            contract = contracts.get(log.address)
+            if contract is None:
+                raise Inconsistent(f"a log of {log.address}, which was not asked for", provider=provider)
+            number, before, after = facts.block(log)
+            if number < contract.from_block:
                 continue
-            route = self._routes[log.address].get((log.topics[0] if log.topics else "", len(log.topics)))
+            fixed = f"{before}{facts.index(log)}{after}{facts.transaction(log)}{contract.address}"
+            topics = log.topics
+            route = contract.routes.get((topics[0] if topics else "", len(topics)))
             if route is None:
-                self._unknown(fixed, log, "no event of this contract has this signature")
+                self._unknown(fixed, log, "no event of this contract has this signature", provider)
+            elif row := _short_way(route, fixed, log):
+                rows.setdefault(route.target, []).append(row)
             else:
-                self._decode(route, member, fixed, log)
+                self._long_way(route, fixed, log, number, contract.member, provider)
 
-    def _decode(self, route: Route, member: Member, fixed: Fixed,
-                log: Log) -> None:  # fmt: skip
-        codec, table, factories = route
+    def _long_way(self, route: Route, fixed: str, log: Log, block: int, member: Member,
+                  provider: str) -> None:  # fmt: skip
         try:
-            values = codec.decode(log.topics, log.data)
+            values = route.codec.decode(log.topics, log.data)
         except Undecodable as error:
-            self._unknown(fixed, log, f"{codec.event.name}: {error}"[:200])
+            self._unknown(fixed, log, f"{route.codec.event.name}: {error}"[:200], provider)
             return
-        self.rows.setdefault(table, []).append(fixed + values)
-        for factory in factories:
+        self._keep(route.target, _from_hex(fixed, provider), values)
+        for factory in route.factories:
             if all(values[n] == value for n, value in factory.where.items()):
-                self._bear(factory, member, fixed, values)
+                self._bear(factory, member, block, log, values)
 
-    def _bear(self, factory: Factory, parent: Member, fixed: Fixed,
+    def _keep(self, target: Target, fixed: bytes, values: tuple[object, ...]) -> None:
+        packers = zip(target.argument_fields, values, strict=True)
+        fields = [pack(value) if value is not None else NULL for pack, value in packers]
+        self.rows.setdefault(target, []).append(b"".join((target.start, fixed, *fields)))
+
+    def _bear(self, factory: Factory, parent: Member, block: int, log: Log,
               values: tuple[object, ...]) -> None:  # fmt: skip
         value = values[factory.argument]
         raw = value if isinstance(value, bytes) else int(str(value)).to_bytes(32)
-        child = Wanted("0x" + raw[-20:].hex(), parent.network, factory.child_role, fixed[1], self._group.evidence,
-                       found_in=fixed[5])  # fmt: skip
+        child = Wanted("0x" + raw[-20:].hex(), parent.network, factory.child_role, block, self._group.evidence,
+                       found_in=bytes.fromhex(log.transaction_hash[2:]))  # fmt: skip
         self.born.append(child)
 
-    def _unknown(self, fixed: tuple[object, ...], log: Log, reason: str) -> None:
-        topics = [bytes.fromhex(topic[2:]) for topic in log.topics]
-        row = (*fixed, topics, bytes.fromhex(log.data[2:]), reason)
-        self.rows.setdefault(UNKNOWN_LOGS, []).append(row)
+    def _unknown(self, fixed: str, log: Log, reason: str, provider: str) -> None:
+        topics = [_from_hex(topic[2:], provider) for topic in log.topics]
+        data = _from_hex(log.data[2:], provider)
+        self._keep(UNKNOWN_LOGS, _from_hex(fixed, provider), (topics, data, reason))
 
 
-def _routes(member: Member) -> dict[tuple[str, int], Route]:
-    """For a contract: topic0 and number of topics -> how to read it."""
-    network: Network = NETWORKS[member.network]
-    return {
-        (topic0, topics): (codec, target(member.network, codec), _factories(network, member.role, codec))
-        for (role, topic0, topics), codec in network.codecs.items()
-        if role == member.role
-    }
+def _from_hex(text: str, provider: str) -> bytes:
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError as error:
+        raise MalformedAnswer(f"a log: {error}", provider=provider) from None
+    if 2 * len(raw) != len(text):  # fromhex skips blanks
+        raise MalformedAnswer("blanks in the hex text of a log", provider=provider)
+    return raw
 
 
-def _factories(network: Network, role: str, codec: Codec) -> tuple[Factory, ...]:
-    return tuple(f for f in network.factories if f.role == role and f.table == codec.table)
+def _short_way(route: Route, fixed: str, log: Log) -> Row | None:
+    """The row of `log`, or None where only the codec can tell."""
+    try:
+        packed = route.pack(log.topics, log.data)
+        if packed is None:
+            return None
+        text = f"{route.start}{fixed}{packed}"
+        row = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return row if 2 * len(row) == len(text) else None
+
+
+def _contract(member: Member) -> Contract:
+    address = of_bytes(bytes.fromhex(member.address[2:])).hex()
+    return Contract(member, member.from_block, address, _routes(member.network, member.role))
+
+
+@cache
+def _routes(network: str, role: str) -> Mapping[tuple[str, int], Route]:
+    """For a contract of `role`: topic0 and number of topics -> how to read it."""
+    codecs = {key[1:]: codec for key, codec in NETWORKS[network].codecs.items() if key[0] == role}
+    return {key: _route(network, role, codec) for key, codec in codecs.items()}
+
+
+def _route(network: str, role: str, codec: Codec) -> Route:
+    factories = tuple(f for f in NETWORKS[network].factories if f.role == role and f.table == codec.table)
+    table = target(network, codec)
+    # A factory looks at the values.
+    return Route(codec, table, table.start.hex(), leave_it if factories else compile_pack(codec), factories)
+
+
+def target(network: str, codec: Codec) -> Target:
+    """The event table that a codec fills: the same one for all codecs of one table."""
+    return _target(network, codec.table, codec.columns, codec.pg_types)
+
+
+@cache
+def _target(network: str, table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> Target:
+    return Target(network, table, FIXED_COLUMNS + columns, FIXED_TYPES + types)

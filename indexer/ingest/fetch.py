@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from indexer.chain.ranges import Range
-from indexer.errors import Inconsistent, NotThereYet, TaskscanError
+from indexer.errors import Inconsistent, MalformedAnswer, NotThereYet, TaskscanError
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header, Log
@@ -105,18 +105,39 @@ def _time(header: Header) -> datetime | None:
 def _checked(logs: list[Log], piece: Range, bound: Header | None, provider: str) -> list[Log]:
     """The logs without exact repetitions. Raises Inconsistent for logs that cannot all be true."""
     hashes: dict[str, str] = {bound.number: bound.hash} if bound else {}
-    seen: dict[tuple[str, str], Log] = {}
+    number = block_hash = ""
+    seen: dict[str, set[str]] = {}
+    indexes: set[str] = set()
+    repeated = removed = False
     for log in logs:
-        if hashes.setdefault(log.block_number, log.block_hash) != log.block_hash:
-            raise Inconsistent(f"two hashes for block {int(log.block_number, 16)}", provider=provider)
-        if log.removed:
-            raise Inconsistent(f"a removed log in block {int(log.block_number, 16)}", provider=provider)
-        known = seen.setdefault((log.block_number, log.log_index), log)
-        if known is not log and known != log:
-            raise Inconsistent(f"two logs {int(log.log_index, 16)} of {int(log.block_number, 16)}", provider=provider)
-    if any(int(number, 16) not in piece for number in hashes if not (bound and number == bound.number)):
+        if log.block_number != number or log.block_hash != block_hash:
+            number, block_hash = log.block_number, log.block_hash
+            if hashes.setdefault(number, block_hash) != block_hash:
+                raise Inconsistent(f"two hashes for block {number[:20]}", provider=provider)
+            indexes = seen.setdefault(number, set())
+        repeated |= log.log_index in indexes
+        removed |= log.removed
+        indexes.add(log.log_index)
+    if removed:
+        raise Inconsistent(f"a removed log in the blocks {piece}", provider=provider)
+    if any(_number(text, provider) not in piece for text in seen):
         raise Inconsistent(f"logs outside the blocks {piece} that were asked for", provider=provider)
-    return logs if len(seen) == len(logs) else list(seen.values())
+    return _unrepeated(logs, provider) if repeated else logs
+
+
+def _number(text: str, provider: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise MalformedAnswer("the block number of a log is not hex text", provider=provider) from None
+
+
+def _unrepeated(logs: list[Log], provider: str) -> list[Log]:
+    kept: dict[tuple[str, str], Log] = {}
+    for log in logs:
+        if kept.setdefault((log.block_number, log.log_index), log) != log:
+            raise Inconsistent(f"two logs at one place in block {log.block_number[:20]}", provider=provider)
+    return list(kept.values())
 
 
 def without_time(logs: list[Log]) -> dict[str, int]:

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from indexer.store.copy import Target
+from indexer.store.copy import Row, Target, place
 from indexer.store.ledger import Group
-from indexer.store.write import Batch, Row
+from indexer.store.write import Batch
+
+RECENT = 15.0  # seconds over which rates are taken
 
 
 class Newest(NamedTuple):
@@ -22,8 +24,8 @@ class Newest(NamedTuple):
     @classmethod
     def of(cls, target: Target, row: Row) -> "Newest":
         """The event that `row` of `target` tells of."""
-        block, tx = row[1], row[5]
-        return cls(f"{target.schema}.{target.table}", int(str(block)), "0x" + tx.hex() if isinstance(tx, bytes) else "")
+        block, tx_hash = place(row)
+        return cls(f"{target.schema}.{target.table}", block, "0x" + tx_hash.hex())
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Progress:
     logs: Counter[str] = field(default_factory=Counter)
     busy: dict[str, float] = field(default_factory=dict)
     newest: deque[Newest] = field(default_factory=lambda: deque(maxlen=20))
+    marks: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=200))
     provider: str = ""
     state: str = "starting"
     started: float = field(default_factory=time.monotonic)
@@ -59,6 +62,7 @@ class Progress:
 
     def note(self, batch: Batch) -> None:
         """Count a written batch."""
+        self.marks.append((time.monotonic(), self.blocks_done, self.logs.total()))
         self.blocks_done += sum(read.range.blocks for read in batch.reads)
         for target, rows in batch.rows.items():
             self.logs[target.schema] += len(rows)
@@ -79,13 +83,22 @@ class Progress:
 
     @property
     def blocks_per_second(self) -> float:
-        """Blocks read per second since the start."""
-        return self.blocks_done / self.seconds
+        """Blocks read per second of late."""
+        since, blocks, _ = self._mark()
+        return (self.blocks_done - blocks) / max(time.monotonic() - since, 0.001)
 
     @property
     def logs_per_second(self) -> float:
-        """Logs written per second since the start."""
-        return self.logs.total() / self.seconds
+        """Logs written per second of late."""
+        since, _, logs = self._mark()
+        return (self.logs.total() - logs) / max(time.monotonic() - since, 0.001)
+
+    def _mark(self) -> tuple[float, int, int]:
+        """The oldest mark within the last `RECENT` seconds, else the start."""
+        now = time.monotonic()
+        while len(self.marks) > 1 and now - self.marks[0][0] > RECENT:
+            self.marks.popleft()
+        return self.marks[0] if self.marks else (self.started, 0, 0)
 
     @property
     def eta_seconds(self) -> float | None:

@@ -11,9 +11,10 @@ from sqlalchemy.engine import Engine
 
 from indexer.config import Chain, Rpc, Settings, Source
 from indexer.errors import TaskscanError, Terminal
+from indexer.ingest.budget import Budget
 from indexer.ingest.head import final_block
 from indexer.ingest.progress import Progress
-from indexer.ingest.scan import Scanner
+from indexer.ingest.scan import IN_FLIGHT_BYTES, Scanner
 from indexer.ingest.setup import wanted_contracts
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.identify import check_chain, first_block
@@ -32,7 +33,7 @@ POLL_SECONDS = 5.0
 class ChainJob:
     """One chain with its providers, and what is to be read of it."""
 
-    def __init__(self, chain: Chain, wanted: Sequence[Source], store: Store) -> None:
+    def __init__(self, chain: Chain, wanted: Sequence[Source], store: Store, budget: Budget) -> None:
         self.chain = chain
         self.progress = Progress(chain.name, networks=tuple(sorted({source.network for source in wanted})))
         self.stopped: TaskscanError | None = None
@@ -41,7 +42,7 @@ class ChainJob:
         self._store = store
         self._providers = [Provider(_endpoint(rpc)) for rpc in chain.http]
         self._pool = Pool(self._providers)
-        self._scanner = Scanner(chain.chain_id, self._pool, store, self.progress)
+        self._scanner = Scanner(chain.chain_id, self._pool, store, self.progress, budget)
 
     async def prepare(self) -> None:
         """Check providers and database against the configuration and settle what is read. Raises TaskscanError."""
@@ -70,6 +71,8 @@ class ChainJob:
             return
         try:
             await self.tick()
+        except asyncio.CancelledError:
+            return  # the scheduler shuts down; it would log the cancellation as a crash of the job
         except TaskscanError as error:
             self.progress.state = f"{type(error).__name__}: {error}"
             log.error("chain failed", action="chain_failed", chain=self.chain.name, error=str(error))
@@ -105,9 +108,9 @@ async def run(
     `watch` is called once with the jobs, before they begin, so that a display can follow them. Raises the first
     TaskscanError that concerns the whole, and, when every chain has stopped, the error of the first.
     """
-    store = Store(engine)
+    store, budget = Store(engine), Budget(IN_FLIGHT_BYTES)
     jobs = [
-        ChainJob(chain, [source for source in settings.sources if source.chain == chain.name], store)
+        ChainJob(chain, [source for source in settings.sources if source.chain == chain.name], store, budget)
         for chain in settings.chains
     ]
     jobs = [job for job in jobs if job.progress.networks]

@@ -4,15 +4,16 @@ Start with `Scanner.converge`; everything else here is one of its steps.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import structlog
 
 from indexer.chain.ranges import Range
-from indexer.chain.sizing import Sizer
+from indexer.chain.sizing import TARGET_BYTES, TOO_MANY_BYTES, Sizer, cut
 from indexer.errors import DatabaseDown, Inconsistent, TaskscanError, TooLarge, Transient
+from indexer.ingest.budget import Budget
 from indexer.ingest.decode import Decoder
 from indexer.ingest.fetch import Reply, ask, parse, without_time
 from indexer.ingest.progress import Progress
@@ -31,6 +32,7 @@ from indexer.store.write import Batch, write
 log = structlog.get_logger(__name__)
 
 READERS = 4  # portions under way at once: one is fetched, one decoded, one written, one waits
+IN_FLIGHT_BYTES = READERS * TARGET_BYTES  # of answers, between request and commit, whatever the number of chains
 PATIENCE = 6  # failures in a row, with nothing read between them, after which a scan gives up
 PAUSE = 0.5  # seconds, doubled by each further failure in a row
 
@@ -42,10 +44,11 @@ Parsed = list[tuple[list[Log], Read]]
 class Scanner:
     """Brings the tables of one chain up to a final block."""
 
-    def __init__(self, chain_id: int, pool: Pool, store: Store, progress: Progress) -> None:
+    def __init__(self, chain_id: int, pool: Pool, store: Store, progress: Progress, budget: Budget) -> None:
         self._chain_id = chain_id
         self._pool = pool
         self._store = store
+        self._budget = budget
         self._sizers: dict[str, Sizer] = {}
         self._failures = 0
         self._upto = 0
@@ -98,31 +101,45 @@ class Scanner:
 
     async def _read(self, group: Group, todo: Todo, portion: Portion) -> list[Range]:
         """Fetch, decode and write one portion; what of it must be asked anew."""
+        async with self._budget.hold(todo.sizer.expected_bytes(portion.blocks)) as becomes:
+            batch, again = await self._fetch(group, todo, portion, becomes)
+            if batch:
+                becomes(batch.size_bytes)
+                with self.progress.stage("write"):
+                    await self._store.run(write, batch)
+                self.progress.note(batch)
+        return again
+
+    async def _fetch(
+        self, group: Group, todo: Todo, portion: Portion, becomes: Callable[[int], None]
+    ) -> tuple[Batch | None, list[Range]]:
+        """The rows of a portion, and what of it must be asked anew. The answer is let go before the rows are written;
+        `becomes` is told its size."""
         provider = self._pool.pick()
         self.progress.provider = provider.name
         try:
             with self.progress.stage("fetch"):
                 reply = await ask(provider, group, portion.ranges)
         except TooLarge as error:
-            return _narrower(todo, portion, error, provider.max_batch)
+            return None, _narrower(todo, portion, error, provider.max_batch)
+        becomes(reply.size_bytes)
         good, again = _sort(todo, reply)
+        if not good:
+            return None, again
         with self.progress.stage("decode"):
             batch = await self._decode(provider, group, reply, good)
         batch.upto = self._upto
-        with self.progress.stage("write"):
-            await self._store.run(write, batch)
-        self.progress.note(batch)
-        return again
+        return batch, again
 
     async def _decode(self, provider: Provider, group: Group, reply: Reply, good: list[Answered]) -> Batch:
         loop = asyncio.get_running_loop()
-        parsed = await loop.run_in_executor(self._decoding, _parse, group, reply, good)
-        unknown = {key: n for logs, _ in parsed for key, n in without_time(logs).items()}
-        times: dict[str, int] = {}
-        if unknown:
-            known = await with_retries(lambda: headers(provider, sorted(set(unknown.values()))))
-            times = {header.hash: int(header.timestamp, 16) for header in known}
-        return await loop.run_in_executor(self._decoding, _rows, group, parsed, times)
+        found = await loop.run_in_executor(self._decoding, _parse_and_pack, group, reply, good)
+        if isinstance(found, Batch):
+            return found
+        unknown = {number for logs, _ in found for number in without_time(logs).values()}
+        known = await with_retries(lambda: headers(provider, sorted(unknown)))
+        times = {header.hash: int(header.timestamp, 16) for header in known}
+        return await loop.run_in_executor(self._decoding, _rows, group, found, times)
 
     async def _endure(self, error: Transient | Inconsistent, portion: Portion) -> None:
         """Wait before the next try, longer each time; raise the error when nothing has worked for long."""
@@ -141,7 +158,7 @@ def _narrower(todo: Todo, portion: Portion, error: TooLarge, max_batch: int) -> 
     """The portion again after a refusal of the batch as a whole."""
     if len(portion.ranges) == 1 and not error.batch:
         return todo.refuse(portion.ranges[0], error)
-    todo.sizer.note_batch_refusal(max_batch)
+    todo.sizer.note_batch_refusal(max_batch if error.batch else 1 + len(portion.ranges) // 2)
     return list(portion.ranges)
 
 
@@ -163,20 +180,26 @@ def _sort(todo: Todo, reply: Reply) -> tuple[list[Answered], list[Range]]:
             failed.append(answer)
             again.append(piece)
         else:
-            good.append((piece, answer))
-            todo.sizer.note_answer(piece.blocks, len(memoryview(answer)), seconds)
+            size = len(memoryview(answer))
+            todo.sizer.note_answer(piece.blocks, size, seconds)
+            if size > TOO_MANY_BYTES and piece.blocks > 1:
+                again += cut(piece, todo.sizer.size)
+            else:
+                good.append((piece, answer))
     todo.sizer.note_batch(len(reply.answers), reply.seconds)
     if failed and not good and len(failed) == len(reply.answers):
         raise failed[0]
     return good, again
 
 
-def _parse(group: Group, reply: Reply, good: list[Answered]) -> Parsed:
-    return [parse(reply, piece, raw, group.evidence) for piece, raw in good]
+def _parse_and_pack(group: Group, reply: Reply, good: list[Answered]) -> Batch | Parsed:
+    """The rows, or only the logs where headers must tell the time of some first."""
+    parsed = [parse(reply, piece, raw, group.evidence) for piece, raw in good]
+    return parsed if any(without_time(logs) for logs, _ in parsed) else _rows(group, parsed, {})
 
 
 def _rows(group: Group, parsed: Parsed, times: dict[str, int]) -> Batch:
     decoder = Decoder(group)
-    for logs, _ in parsed:
-        decoder.add(logs, times)
+    for logs, read in parsed:
+        decoder.add(logs, times, read.provider)
     return Batch(group, [read for _, read in parsed], decoder.rows, decoder.born)

@@ -16,6 +16,11 @@ class Portion(NamedTuple):
     ranges: tuple[Range, ...]
     probe: bool = False
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks the ranges hold together."""
+        return sum(piece.blocks for piece in self.ranges)
+
 
 class Todo:
     """Hands out portions of `gaps`, lowest blocks first, until every block is done.

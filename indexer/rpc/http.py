@@ -12,7 +12,7 @@ from indexer.rpc.endpoint import Endpoint
 
 CONNECT_SECONDS = 10.0
 TOTAL_FACTOR = 10  # a slow but moving answer may take this many times `Endpoint.timeout`
-MAX_ANSWER_BYTES = 256 * 1024 * 1024  # after decompression
+MAX_ANSWER_BYTES = 32 * 1024 * 1024  # after decompression; eight times what the scanner aims at
 CONNECTIONS = 64
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 
@@ -67,7 +67,8 @@ class HttpPost:
             answer += chunk
             if len(answer) > self._max_bytes:
                 response.close()
-                raise TooLarge(f"its answer exceeds {self._max_bytes / 1048576:g} MiB", provider=self._endpoint.name)
+                size = f"{self._max_bytes / 1048576:g} MiB"
+                raise TooLarge(f"its answer exceeds {size}", max_bytes=self._max_bytes, provider=self._endpoint.name)
         return answer
 
     @contextlib.contextmanager

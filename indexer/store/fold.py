@@ -43,7 +43,10 @@ def fold_chain(connection: sa.Connection, chain_id: int) -> int:
     at_block = max((group.read_to for group in found if group.read_to is not None), default=None)
     if at_block is None:
         return 0
-    return sum(_fold_group(connection, group, at_block) for group in found)
+    # A group that another transaction writes waits for this lock, or will fold later: waiting for it is a deadlock.
+    mine = sa.select(groups.c.group_id).where(groups.c.chain_id == chain_id).with_for_update(skip_locked=True)
+    free = set(connection.scalars(mine))
+    return sum(_fold_group(connection, group, at_block) for group in found if group.group_id in free)
 
 
 def _fold_group(connection: sa.Connection, group: Group, at_block: int) -> int:
@@ -84,6 +87,21 @@ def refold(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_
         primary = [column.name for column in fold.table.primary_key]
         changed = {name: statement.excluded[name] for name in names if name not in primary}
         connection.execute(statement.on_conflict_do_update(index_elements=primary, set_=changed))
+
+
+def prune(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
+    """Delete the rows of `keys` that their events up to `at_block` do not give any more. Only a rollback needs it."""
+    table = fold.table
+    primary = [column.name for column in table.primary_key]
+    for n in range(0, len(keys), KEYS_AT_ONCE):
+        part = keys[n : n + KEYS_AT_ONCE]
+        addresses = sa.cast([address for address, _ in part], ARRAY(sa.LargeBinary))
+        ids = sa.cast([key for _, key in part], ARRAY(table.c[fold.key].type))
+        key = sa.func.unnest(addresses, ids).table_valued("address", "key").render_derived()
+        left = folded(fold, chain_id, part, at_block).cte("kept").prefix_with("MATERIALIZED")
+        kept = sa.exists().where(*(left.c[name] == table.c[name] for name in primary))
+        mine = sa.and_(table.c.chain_id == chain_id, table.c.address == key.c.address, table.c[fold.key] == key.c.key)
+        connection.execute(sa.delete(table).where(mine, ~kept))
 
 
 def folded(fold: Fold, chain_id: int, keys: Keys, at_block: int) -> sa.Select[tuple[object, ...]]:

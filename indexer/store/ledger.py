@@ -114,8 +114,11 @@ def uncovered(connection: sa.Connection, group_id: int, ranges: Iterable[Range])
 def record(connection: sa.Connection, group: Group, done: Sequence[Read]) -> None:
     """Write the ledger's rows for reads whose event rows are written in this transaction."""
     connection.execute(sa.insert(reads), [_read_row(group, read) for read in done])
-    for read in done:
-        _cover(connection, group.group_id, read.range, read.evidence, read.to_time)
+    for evidence in {read.evidence for read in done}:
+        alike = [read for read in done if read.evidence == evidence]
+        times = {read.range.last: read.to_time for read in alike}
+        for piece in merge(read.range for read in alike):
+            _cover(connection, group.group_id, piece, evidence, times[piece.last])
 
 
 def _read_row(group: Group, read: Read) -> dict[str, object]:

@@ -98,7 +98,9 @@ def add(connection: sa.Connection, chain_id: int, new: Iterable[Wanted]) -> int:
         by_evidence.setdefault(source.evidence, []).append(source)
     known = {row.address for row in connection.execute(_of_chain(chain_id))}
     for evidence, members in by_evidence.items():
-        fresh = [source for source in members if bytes.fromhex(source.address[2:]) not in known]
+        # One contract can be announced twice in a batch: a v3 workerpool by Transfer and by CreateWorkerpool.
+        named = {source.address: source for source in reversed(members)}
+        fresh = [source for address, source in named.items() if bytes.fromhex(address[2:]) not in known]
         if not fresh:
             continue
         group_id = ledger.new_group(connection, chain_id, evidence)

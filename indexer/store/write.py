@@ -1,6 +1,6 @@
 """One transaction: event rows, unknown logs, new contracts and the ledger rows that say the range is read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -9,17 +9,9 @@ from psycopg import sql
 
 from indexer.chain.ranges import Range
 from indexer.store import ledger, sources
-from indexer.store.copy import Target, copy_rows
+from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target, copy_rows, place
 from indexer.store.database import driver
 from indexer.store.fold import fold_if_due
-
-Row = Sequence[object]
-BLOCK = 1  # position of block_number in every row
-
-FIXED_COLUMNS = (
-    "chain_id", "block_number", "log_index", "block_hash", "block_time", "tx_hash", "tx_index", "address",
-)  # fmt: skip
-FIXED_TYPES = ("int8", "int8", "int4", "bytea", "timestamptz", "bytea", "int4", "bytea")
 
 UNKNOWN_LOGS = Target(
     "chain", "unknown_logs", (*FIXED_COLUMNS, "topics", "data", "reason"), (*FIXED_TYPES, "bytea[]", "bytea", "text")
@@ -40,6 +32,11 @@ class Batch:
     upto: int = 0
 
     @property
+    def size_bytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(len(row) for rows in self.rows.values() for row in rows)
+
+    @property
     def logs(self) -> int:
         """How many rows the batch holds."""
         return sum(map(len, self.rows.values()))
@@ -57,11 +54,11 @@ def write(connection: sa.Connection, batch: Batch) -> int:
     if not wanted:
         return 0
     reads = [read for read in batch.reads if any(_overlap(read.range, piece) for piece in wanted)]
-    whole = sum(piece.blocks for piece in wanted) == sum(read.range.blocks for read in reads)
+    whole = sum(piece.blocks for piece in wanted) == sum(read.range.blocks for read in batch.reads)
     rows = batch.rows if whole else {target: _within(rows, wanted) for target, rows in batch.rows.items()}
-    for target, lines in rows.items():
-        _insert(driver(connection), target, lines)
-    sources.add(connection, batch.group.chain_id, batch.born)
+    _insert(driver(connection), {target: lines for target, lines in rows.items() if lines})
+    if batch.born:
+        sources.add(connection, batch.group.chain_id, batch.born)
     ledger.record(connection, batch.group, reads)
     fold_if_due(connection, batch.group, batch.upto)
     return sum(map(len, rows.values()))
@@ -72,21 +69,23 @@ def _overlap(a: Range, b: Range) -> bool:
 
 
 def _within(rows: Iterable[Row], pieces: Sequence[Range]) -> list[Row]:
-    return [row for row in rows if any(row[BLOCK] in piece for piece in pieces)]
+    return [row for row in rows if any(place(row)[0] in piece for piece in pieces)]
 
 
-def _insert(connection: psycopg.Connection, target: Target, rows: list[Row]) -> None:
-    """COPY into the table; where rows of these blocks are there already (evidence was raised), add the others."""
+def _insert(connection: psycopg.Connection, rows: Mapping[Target, Sequence[Row]]) -> None:
+    """COPY into the tables; where rows of these blocks are there already (evidence was raised), add the others."""
     if not rows:
         return
     try:
         with connection.transaction():
-            copy_rows(connection, target, rows)
+            for target, lines in rows.items():
+                copy_rows(connection, target, lines)
     except psycopg.errors.UniqueViolation:
-        _insert_missing(connection, target, rows)
+        for target, lines in rows.items():
+            _insert_missing(connection, target, lines)
 
 
-def _insert_missing(connection: psycopg.Connection, target: Target, rows: list[Row]) -> None:
+def _insert_missing(connection: psycopg.Connection, target: Target, rows: Sequence[Row]) -> None:
     staging = Target("pg_temp", "staging", target.columns, target.types)
     names = {"staging": sql.Identifier("pg_temp", "staging"), "table": sql.Identifier(target.schema, target.table)}
     with connection.transaction():

@@ -12,7 +12,7 @@ from psycopg import sql
 from indexer.store import database as db
 from indexer.store import migrate, server
 from tests.bench.limits import copy_seconds, fetch_seconds
-from tests.bench.process import Ran, Served, log_server, taskscan
+from tests.bench.process import Ran, Served, log_server, postgres_cpu_seconds, taskscan
 
 PER_BLOCK = 10
 Figures = dict[str, float]
@@ -38,13 +38,16 @@ def _once(served: Served, folder: Path, logs: int) -> Figures:
     with server.using(folder / "data") as running:
         limit_url = _databases(running.url)
         served.get("/reset")
+        before = postgres_cpu_seconds(running.url)
         ran = taskscan(folder, folder / "data", served.url)
+        worked = postgres_cpu_seconds(running.url) - before
         stats = served.get("/stats")
         rows, size = _stored(running.url)
         if rows != logs:
             raise SystemExit(f"{rows:,} rows are stored, {logs:,} logs were served:\n{ran.said}")
         fetch = logs / fetch_seconds(served, folder)
-        copy = logs / copy_seconds(running.url, limit_url, logs // PER_BLOCK - 1)
+        copy_wall, copy_cpu = copy_seconds(running.url, limit_url, logs // PER_BLOCK - 1)
+    copy = logs / copy_wall
     reading = logs / _reading_seconds(ran)
     return {
         "logs_per_s": reading,
@@ -53,6 +56,8 @@ def _once(served: Served, folder: Path, logs: int) -> Figures:
         "limit_copy_logs_per_s": copy,
         "share_of_slower_limit_percent": 100 * reading / min(fetch, copy),
         "cpu_us_per_log": 1e6 * ran.cpu_seconds / logs,
+        "cpu_us_per_log_of_postgresql": 1e6 * worked / logs,
+        "cpu_us_per_log_of_postgresql_in_bare_copy": 1e6 * copy_cpu / logs,
         "peak_memory_mb": ran.peak_bytes / 1e6,
         "requests": stats["requests"],
         "calls": stats["calls"],

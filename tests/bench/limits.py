@@ -12,7 +12,7 @@ import aiohttp
 import psycopg
 from psycopg import sql
 
-from tests.bench.process import Served, measured
+from tests.bench.process import Served, measured, postgres_cpu_seconds
 
 CONNECTIONS = 4  # as many as the scanner has readers
 TRANSACTIONS = 8
@@ -27,8 +27,8 @@ def fetch_seconds(server: Served, folder: Path) -> float:
     return float(ran.said)
 
 
-def copy_seconds(source: str, target: str, last_block: int) -> float:
-    """Seconds in which the event rows of database `source` go by COPY into the empty tables of `target`.
+def copy_seconds(source: str, target: str, last_block: int) -> tuple[float, float]:
+    """Seconds, and CPU seconds of the server, in which the event rows of `source` go by COPY into those of `target`.
 
     The rows are held in PostgreSQL's own binary form before the clock starts, so nothing but the server works.
     """
@@ -36,7 +36,7 @@ def copy_seconds(source: str, target: str, last_block: int) -> float:
         slices = [list(_pieces(connection, *bounds)) for bounds in _bounds(last_block)]
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-        began = time.monotonic()
+        began, worked = time.monotonic(), postgres_cpu_seconds(source)
         for pieces in slices:
             with connection.transaction(), connection.cursor() as cursor:
                 for table, chunks in pieces:
@@ -44,7 +44,7 @@ def copy_seconds(source: str, target: str, last_block: int) -> float:
                     with cursor.copy(statement) as copy:
                         for chunk in chunks:
                             copy.write(chunk)
-        return time.monotonic() - began
+        return time.monotonic() - began, postgres_cpu_seconds(source) - worked
 
 
 def _bounds(last_block: int) -> Iterator[tuple[int, int]]:

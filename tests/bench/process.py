@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
+
 from tests.bench.chain import CHAIN_ID, ENGINE
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +113,23 @@ def _watch(process: int) -> Callable[[], int]:
         return highest[0]
 
     return peak
+
+
+def postgres_cpu_seconds(url: str) -> float:
+    """CPU time that the server's processes have used so far, those that ended included."""
+    with psycopg.connect(url) as connection:
+        postmaster = int(_stat(connection.info.backend_pid)[1])
+    seconds = sum(map(int, _stat(postmaster)[11:15]))
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((stat := _stat(int(folder.name)))[1]) == postmaster:
+                seconds += sum(map(int, stat[11:13]))
+    return seconds / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(process: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on: 1 parent, 11 and 12 own time, 13 and 14 that of dead children."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 def taskscan(folder: Path, data_dir: Path, url: str) -> Ran:

@@ -1,10 +1,13 @@
-"""The bound on bytes in flight: how much is held at most, who waits, and that nobody waits for ever."""
+"""The bound on bytes in flight: how much is held at most, who waits, and how a large answer is avoided."""
 
 import asyncio
 import random
 
 import pytest
 
+from indexer.chain.ranges import Range
+from indexer.chain.sizing import MAX_BLOCKS, TARGET_BYTES, TOO_MANY_BYTES, Sizer
+from indexer.errors import TooLarge
 from indexer.ingest.budget import Budget
 
 
@@ -90,3 +93,48 @@ async def test_a_reader_cancelled_while_it_waits_holds_nothing_and_blocks_nobody
 async def enter(budget: Budget, size: int) -> None:
     async with budget.hold(size):
         pass
+
+
+TOO_MUCH = TooLarge("its answer exceeds 32 MiB", max_bytes=32 << 20, provider="node")
+
+
+def test_a_stretch_that_turns_dense_costs_few_cut_answers_and_leaves_no_limit_behind() -> None:
+    dense, most = 7_000, 32 << 20  # bytes per block; of an answer
+    sizer, cut_off, largest = Sizer(size=1_000_000, good=1_000_000, bytes_per_block=0.01), 0, 0
+    todo = [Range(0, 999_999)]
+    while todo:
+        piece = todo.pop()
+        asked = Range(piece.first, min(piece.last, piece.first + sizer.size - 1))
+        todo += [Range(asked.last + 1, piece.last)] if asked.last < piece.last else []
+        if asked.blocks * dense > most:
+            cut_off += 1
+            sizer.note_refusal(asked, TOO_MUCH)
+            todo += reversed(sizer.split(asked, TOO_MUCH))
+        else:
+            largest = max(largest, asked.blocks * dense) if cut_off else 0
+            sizer.note_answer(asked.blocks, asked.blocks * dense, 0.05)
+    assert cut_off <= 4
+    assert largest <= TOO_MANY_BYTES
+    for _ in range(12):
+        sizer.note_answer(sizer.size, 2, 0.01)
+    assert sizer.size == MAX_BLOCKS, "what is dense here says nothing about other stretches"
+
+
+def test_one_large_answer_brings_the_size_down_at_once() -> None:
+    sizer = Sizer(size=50_000, good=50_000)
+    sizer.note_answer(50_000, 20 << 20, 0.1)
+    assert sizer.size == 10_000
+    assert sizer.expected_bytes(sizer.size) == TARGET_BYTES
+
+
+def test_a_limit_that_nobody_names_is_found_exactly_when_it_is_round() -> None:
+    for cap in (500, 1_000, 2_000, 5_000, 10_000, 50_000, 100_000):
+        sizer, refused = Sizer(), 0
+        for _ in range(60):
+            asked = Range(0, sizer.size - 1)
+            if asked.blocks > cap:
+                refused += 1
+                sizer.note_refusal(asked, TooLarge("query timeout"))
+            else:
+                sizer.note_answer(asked.blocks, 100, 0.01)
+        assert (sizer.size, refused <= 7) == (cap, True), cap

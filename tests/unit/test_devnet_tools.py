@@ -58,13 +58,13 @@ def test_both_are_installed_once_and_then_need_nothing(
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(tools.install, [cache] * 4))
     assert len(found) == 1
-    anvil, poco = found.pop()
-    assert anvil.is_file()
-    assert (poco / "deployments/arbitrum/RLC.json").read_text() == "{}"
+    (installed,) = found
+    assert installed.anvil.is_file()
+    assert (installed.poco / "deployments/arbitrum/RLC.json").read_text() == "{}"
     assert (tmp_path / "log").read_text().split() == ["ci", "pack"]
-    assert sorted(path.name for path in cache.iterdir()) == [".lock", "anvil-1.7.1", "poco-6.1.0"]
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", "anvil-1.7.1-solc-0.8.30", "poco-6.1.0"]
     monkeypatch.setenv("PATH", "")
-    assert tools.install(cache) == (anvil, poco)
+    assert tools.install(cache) == installed
 
 
 def test_a_missing_node_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +125,8 @@ def test_the_lock_file_pins_by_hash_and_names_no_registry() -> None:
     lock = json.loads((tools.HERE / "package-lock.json").read_text())
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert not any("resolved" in entry for entry in packages.values())
-    assert all(entry["version"] == tools.ANVIL_VERSION for entry in packages.values())
-    for name in ("anvil", "anvil-linux-amd64"):
-        assert packages[f"node_modules/@foundry-rs/{name}"]["integrity"].startswith("sha512-")
+    anvils = [entry for name, entry in packages.items() if "@foundry-rs" in name]
+    assert {entry["version"] for entry in anvils} == {tools.ANVIL_VERSION}
+    assert packages["node_modules/solc"]["version"] == tools.SOLC_VERSION
+    for name in ("@foundry-rs/anvil", "@foundry-rs/anvil-linux-amd64", "solc"):
+        assert packages[f"node_modules/{name}"]["integrity"].startswith("sha512-")
