@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy.engine import Engine
@@ -13,9 +13,10 @@ from indexer.cli import demo_cmd
 from indexer.cli.common import Chosen, ConfigOption, choose, err, opened
 from indexer.cli.display import follow, summary
 from indexer.config import Settings
-from indexer.ingest.run import POLL_SECONDS, ChainJob
-from indexer.ingest.run import run as ingest
 from indexer.store.database import where
+
+if TYPE_CHECKING:
+    from indexer.ingest.run import ChainJob
 
 UntilSynced = Annotated[
     bool, typer.Option("--until-synced", help="Exit with 0 once all that was final at the start is read.")
@@ -52,7 +53,7 @@ def run_configured(chosen: Chosen, *, until_synced: bool) -> None:
 
 
 def start(
-    settings: Settings, engine: Engine, *, until_synced: bool, poll_seconds: float = POLL_SECONDS,
+    settings: Settings, engine: Engine, *, until_synced: bool, poll_seconds: float | None = None,
     count_tasks: bool = False,
 ) -> None:  # fmt: skip
     """Run the job in the foreground until it is done, or until SIGINT or SIGTERM; then end cleanly.
@@ -63,11 +64,19 @@ def start(
 
 
 async def _until_signal(
-    settings: Settings, engine: Engine, until_synced: bool, poll_seconds: float, count_tasks: bool
+    settings: Settings, engine: Engine, until_synced: bool, poll_seconds: float | None, count_tasks: bool
 ) -> None:  # fmt: skip
+    from indexer.ingest import run as ingest  # web3 takes a second to import, and only this command needs it
+
     jobs: list[ChainJob] = []
     work = asyncio.ensure_future(
-        ingest(settings, engine, until_synced=until_synced, watch=jobs.extend, poll_seconds=poll_seconds)
+        ingest.run(
+            settings,
+            engine,
+            until_synced=until_synced,
+            watch=jobs.extend,
+            poll_seconds=poll_seconds or ingest.POLL_SECONDS,
+        )
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,0 +1,1 @@
+"""What proves the tables right, or shows where they are wrong."""
