@@ -14,6 +14,7 @@ TaskscanError
 └── Terminal               repeating will not help
     ├── RpcRefused         the provider understood and said no
     ├── WrongChain         provider, database and configuration disagree about the chain
+    ├── FinalityBroken     the chain, or a provider, went back on a final block
     ├── DatabaseRefused    no right, read-only, another schema, a full disk
     ├── SetupFailed        a tool that Taskscan needs cannot be installed or started
     └── UsageError         exit code 2: something the user wrote
@@ -110,6 +111,13 @@ class RpcRefused(Terminal):
 
 class WrongChain(Terminal):
     """{message}"""
+
+
+class FinalityBroken(Terminal):
+    """Chain {chain} would have to go back to block {ancestor}, but its blocks up to {final} were final. Nothing was
+    changed. Compare block {final} with a second provider: remove the provider that is wrong; if the chain itself has
+    gone back, index it anew into another database.
+    """
 
 
 class DatabaseRefused(Terminal):

@@ -94,6 +94,7 @@ reads = Table(
     Column("bound_block", BigInteger, comment="block whose header came in the same batch"),
     Column("bound_hash", LargeBinary, comment="hash of that block: the answer is bound to its branch"),
     Index(None, "chain_id", "from_block"),
+    Index(None, "chain_id", "to_block"),
     schema="chain",
     comment="One row per range read, written in the same transaction as its rows.",
 )
@@ -145,4 +146,55 @@ incidents = Table(
     Index(None, "chain_id", "last_at"),
     schema="chain",
     comment="What went wrong, in words for an operator. Written in transactions of their own.",
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    _chain_id(primary_key=True),
+    Column("block_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("block_hash", LargeBinary, nullable=False),
+    Column("parent_hash", LargeBinary, nullable=False),
+    _time("block_time"),
+    schema="chain",
+    comment="Blocks that are not final yet as they were when their logs were read. Sparse on fast chains.",
+)
+
+reorgs = Table(
+    "reorgs",
+    metadata,
+    Column("reorg_id", BigInteger, Identity(), primary_key=True),
+    _chain_id(),
+    _time("at", now=True),
+    Column("ancestor", BigInteger, nullable=False, comment="newest block that both branches have"),
+    Column("depth", BigInteger, nullable=False, comment="blocks of the old branch above the ancestor"),
+    Column("old_head_hash", LargeBinary, comment="newest stored block of the old branch"),
+    Column("new_head_hash", LargeBinary, comment="newest known block of the new branch"),
+    Column("rows_removed", BigInteger, nullable=False, comment="logs of the old branch"),
+    Column("rows_added", BigInteger, comment="logs of the new branch up to the old head; NULL until they are read"),
+    Column("duration_ms", Integer, nullable=False, comment="milliseconds that the rollback took"),
+    Index(None, "chain_id", "at"),
+    schema="chain",
+    comment="One row per rollback, written in its transaction.",
+)
+
+orphaned_logs = Table(
+    "orphaned_logs",
+    metadata,
+    Column("reorg_id", BigInteger, ForeignKey("chain.reorgs.reorg_id"), primary_key=True, autoincrement=False),
+    Column("block_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("block_hash", LargeBinary, nullable=False),
+    _time("block_time"),
+    Column("tx_hash", LargeBinary, nullable=False),
+    Column("tx_index", Integer, nullable=False),
+    Column("address", LargeBinary, nullable=False),
+    Column("stored_in", Text, nullable=False, comment="schema.table that held it"),
+    Column("arguments", JSONB, nullable=False, comment="its other columns; bytes as hex text"),
+    _time("believed_at", nullable=True),
+    _time("removed_at", now=True),
+    Index(None, "tx_hash"),
+    schema="chain",
+    comment="Logs that a reorg removed. believed_at: when the answer that brought the log was asked for, if known.",
 )

@@ -100,7 +100,8 @@ def event_tables(connection: psycopg.Connection) -> list[tuple[str, str]]:
     """(schema, table) of every table that holds logs."""
     query = """
         SELECT table_schema, table_name FROM information_schema.columns
-        WHERE table_schema IN ('arbius', 'iexec', 'chain') AND column_name = 'tx_index' ORDER BY 1, 2
+        WHERE table_schema IN ('arbius', 'iexec', 'chain') AND column_name = 'tx_index'
+          AND table_name <> 'orphaned_logs' ORDER BY 1, 2
     """
     return [(row[0], row[1]) for row in connection.execute(query)]
 

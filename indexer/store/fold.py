@@ -6,9 +6,10 @@ whose events come from contracts of two groups is right whichever group is read 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 
 from indexer.networks import NETWORKS
 from indexer.store import ledger
@@ -81,35 +82,43 @@ def touched_keys(
 def refold(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
     """Fold the entities of `keys` from their events up to `at_block` and write what differs from the table."""
     for n in range(0, len(keys), KEYS_AT_ONCE):
-        part = keys[n : n + KEYS_AT_ONCE]
-        names = [column.name for column in fold.folded]
-        statement = insert(fold.table).from_select(names, folded(fold, chain_id, part, at_block))
-        primary = [column.name for column in fold.table.primary_key]
-        changed = {name: statement.excluded[name] for name in names if name not in primary}
-        connection.execute(statement.on_conflict_do_update(index_elements=primary, set_=changed))
+        connection.execute(_upsert(fold, folded(fold, chain_id, keys[n : n + KEYS_AT_ONCE], at_block)))
 
 
-def prune(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
-    """Delete the rows of `keys` that their events up to `at_block` do not give any more. Only a rollback needs it."""
+def refold_and_prune(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
+    """The same, and delete the rows of `keys` that their events do not give any more, as after a rollback."""
     table = fold.table
     primary = [column.name for column in table.primary_key]
     for n in range(0, len(keys), KEYS_AT_ONCE):
         part = keys[n : n + KEYS_AT_ONCE]
-        addresses = sa.cast([address for address, _ in part], ARRAY(sa.LargeBinary))
-        ids = sa.cast([key for _, key in part], ARRAY(table.c[fold.key].type))
-        key = sa.func.unnest(addresses, ids).table_valued("address", "key").render_derived()
-        left = folded(fold, chain_id, part, at_block).cte("kept").prefix_with("MATERIALIZED")
-        kept = sa.exists().where(*(left.c[name] == table.c[name] for name in primary))
+        given = folded(fold, chain_id, part, at_block).cte("given").prefix_with("MATERIALIZED")
+        key = sa.func.unnest(*_arrays(fold, part)).table_valued("address", "key").render_derived()
         mine = sa.and_(table.c.chain_id == chain_id, table.c.address == key.c.address, table.c[fold.key] == key.c.key)
-        connection.execute(sa.delete(table).where(mine, ~kept))
+        still = sa.exists().where(*(given.c[name] == table.c[name] for name in primary))
+        written = _upsert(fold, sa.select(given)).cte("written")
+        connection.execute(sa.delete(table).where(mine, ~still).add_cte(given, written))
+
+
+def _upsert(fold: Fold, rows: sa.Select[tuple[object, ...]]) -> Insert:
+    names = [column.name for column in fold.folded]
+    statement = insert(fold.table).from_select(names, rows)
+    primary = [column.name for column in fold.table.primary_key]
+    changed = {name: statement.excluded[name] for name in names if name not in primary}
+    return statement.on_conflict_do_update(index_elements=primary, set_=changed)
+
+
+def _arrays(fold: Fold, keys: Keys) -> list[sa.Cast[Any]]:
+    columns = (
+        ([address for address, _ in keys], sa.LargeBinary()),
+        ([key for _, key in keys], fold.table.c[fold.key].type),
+    )
+    return [sa.cast(values, ARRAY(kind)) for values, kind in columns]
 
 
 def folded(fold: Fold, chain_id: int, keys: Keys, at_block: int) -> sa.Select[tuple[object, ...]]:
     """What the fold gives for `keys` at `at_block`, as a query of the columns that a fold fills."""
     function = getattr(getattr(sa.func, fold.schema), f"fold_{fold.table.name}")
-    addresses = sa.cast([address for address, _ in keys], ARRAY(sa.LargeBinary))
-    ids = sa.cast([key for _, key in keys], ARRAY(fold.table.c[fold.key].type))
-    rows = function(chain_id, addresses, ids, at_block).table_valued(*(c.name for c in fold.table.columns))
+    rows = function(chain_id, *_arrays(fold, keys), at_block).table_valued(*(c.name for c in fold.table.columns))
     return sa.select(*(rows.c[column.name] for column in fold.folded))
 
 
