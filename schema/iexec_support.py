@@ -154,6 +154,7 @@ order_marks = table(
 
 _LARGE = text("volume > 10000")  # deals whose tasks are not all listed
 Index(None, deal_starts.c.request_hash, deal_starts.c.block_number)
+Index(None, deal_starts.c.chain_id, deal_starts.c.block_number)
 Index("ix_deal_starts_large", deal_starts.c.chain_id, deal_starts.c.block_number, postgresql_where=_LARGE)
 Index(None, task_ids.c.dealid, task_ids.c.idx)
 Index(None, task_ids.c.chain_id, task_ids.c.listed_from)

@@ -39,6 +39,7 @@ broadcasts: hash
 contributions: contributed_at
 deals: workerpool
 deal_starts: request_hash block_number
+deal_starts: chain_id block_number
 task_ids: chain_id listed_from
 task_ids: dealid idx
 tasks: start_time
