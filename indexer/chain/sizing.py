@@ -57,7 +57,8 @@ class Sizer:
             self.size = max(1, min(self.size, asked.blocks // 2))
         else:
             self.refused = min(self.refused or asked.blocks, asked.blocks)
-            self.size = max(1, min(self.size, asked.blocks // 2))
+            half = asked.blocks // 2
+            self.size = max(1, min(self.size, self.good if half < self.good < asked.blocks else half))
 
     def split(self, asked: Range, error: TooLarge) -> list[Range]:
         """`asked` cut into pieces that should now be answered. Raises the error for a single block."""

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from indexer.store import database as db
 from indexer.store import migrate, server
-from tests.bench.limits import copy_seconds, fetch_seconds
+from tests.bench.limits import copy_seconds, event_tables, fetch_seconds
 from tests.bench.process import Ran, Served, log_server, postgres_cpu_seconds, taskscan
 
 PER_BLOCK = 10
@@ -84,8 +84,7 @@ def _stored(url: str) -> tuple[int, int]:
     """Rows in the event tables, and the bytes of tables and indexes that hold any."""
     rows = size = 0
     with psycopg.connect(url) as connection:
-        tables = connection.execute("SELECT relname FROM pg_stat_user_tables WHERE schemaname = 'arbius'").fetchall()
-        for (table,) in tables:
+        for table in event_tables(connection):
             name = sql.Identifier("arbius", table)
             query = sql.SQL("SELECT count(*), pg_total_relation_size({}) FROM {}")
             held = connection.execute(query.format(sql.Literal(f"arbius.{table}"), name)).fetchone()

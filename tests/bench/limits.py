@@ -54,8 +54,7 @@ def _bounds(last_block: int) -> Iterator[tuple[int, int]]:
 
 
 def _pieces(connection: psycopg.Connection, first: int, last: int) -> Iterator[Piece]:
-    tables = connection.execute("SELECT relname FROM pg_stat_user_tables WHERE schemaname = 'arbius'").fetchall()
-    for (table,) in tables:
+    for table in event_tables(connection):
         rows = sql.SQL("COPY (SELECT * FROM {} WHERE block_number BETWEEN {} AND {}) TO STDOUT (FORMAT BINARY)")
         with (
             connection.cursor() as cursor,
@@ -64,6 +63,12 @@ def _pieces(connection: psycopg.Connection, first: int, last: int) -> Iterator[P
             data = b"".join(out)
         if len(data) > 21:  # more than the head and the end of an empty COPY
             yield table, [data[n : n + 65_536] for n in range(0, len(data), 65_536)]
+
+
+def event_tables(connection: psycopg.Connection) -> list[str]:
+    """The tables of schema arbius that hold logs."""
+    query = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'arbius' AND column_name = %s"
+    return [name for (name,) in connection.execute(query, ["tx_index"])]
 
 
 async def _fetch(url: str, bodies: list[str]) -> float:
