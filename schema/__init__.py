@@ -9,10 +9,7 @@ from schema import arbius, chain, iexec
 from schema.base import metadata
 from schema.folds import Fold
 
-FOLDS: dict[str, tuple[Fold, ...]] = {
-    "arbius": getattr(arbius, "FOLDS", ()),
-    "iexec": getattr(iexec, "FOLDS", ()),
-}
+FOLDS: dict[str, tuple[Fold, ...]] = {"arbius": arbius.FOLDS, "iexec": iexec.FOLDS}
 """Per network: its entities, in the order in which they are folded."""
 
 SCHEMAS = ("chain", "arbius", "iexec", "analytics")

@@ -29,9 +29,10 @@ Keys = Sequence[tuple[bytes, object]]
 
 def fold_if_due(connection: sa.Connection, group: Group, upto: int) -> None:
     """Fold after a write: at the head at once, in a deep backfill when enough logs have come together."""
-    (now,) = (found for found in ledger.load_groups(connection, group.chain_id) if found.group_id == group.group_id)
-    if now.read_to is None or now.read_to <= now.folded_to:
-        return
+    groups_now = {found.group_id: found for found in ledger.load_groups(connection, group.chain_id)}
+    now = groups_now.get(group.group_id)
+    if now is None or now.read_to is None or now.read_to <= now.folded_to:
+        return  # gone from the list: all its contracts were removed from the configuration meanwhile
     if now.read_to >= upto or _waiting(connection, now) >= LOGS_AT_ONCE:
         fold_chain(connection, group.chain_id)
 
