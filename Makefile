@@ -3,7 +3,7 @@
 CONFIG ?=
 PY := .venv/bin/python
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench simulate kill lock clean
 
 run: .venv/.ready
 	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
@@ -21,6 +21,13 @@ bench: .venv/.ready
 
 .venv/.ready: requirements.lock pyproject.toml deploy/setup.sh
 	@sh deploy/setup.sh
+
+# What takes longer than a test may: any number of simulated lives, a hundred kills, five million tasks.
+simulate: .venv/.ready
+	@$(PY) -m tests.simulation --seeds $(or $(SEEDS),200)
+
+kill: .venv/.ready
+	@TASKSCAN_KILLS=$(or $(KILLS),100) $(PY) -m pytest tests/integration/test_broken_lines.py -k kill_9
 
 lock:
 	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal \

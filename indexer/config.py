@@ -13,20 +13,36 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic import model_validator as validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from indexer.errors import ConfigError
 from indexer.networks import NETWORKS
-from indexer.networks.chains import CHAINS
+from indexer.networks.chains import CHAINS, K2_MAINNET
+from indexer.networks.koii.base58 import is_address
 
 DEFAULT_FILE = Path("taskscan.toml")
+KINDS = {**dict.fromkeys(NETWORKS, "evm"), "koii": "k2"}
+"""Network -> kind of the chains that it lives on."""
 LARGEST = 2**63 - 1  # of the database's bigint
 VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
 
 
-def _address(text: str) -> str:
+def _address(text: str, info: ValidationInfo) -> str:
+    if KINDS.get(info.data.get("network", "")) == "k2":
+        if not is_address(text):
+            raise ValueError(f"{text!r} is not the id of a Koii task: 32 bytes in base58 are needed")
+        return text
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         raise ValueError(f"{text!r} is not an address: 0x and 40 hexadecimal digits are needed")
     return text.lower()
@@ -72,8 +88,9 @@ def _endpoint(value: object) -> object:
 
 
 def _network(name: str) -> str:
-    if name not in NETWORKS:
-        raise ValueError(f"this version reads {' and '.join(sorted(NETWORKS))}")
+    if name not in KINDS:
+        *names, last = sorted(KINDS)
+        raise ValueError(f"this version reads {', '.join(names)} and {last}")
     return name
 
 
@@ -111,8 +128,10 @@ class Chain(Part):
     """A chain and who is asked about it."""
 
     name: Annotated[str, AfterValidator(_name)] = Field(description="how views, logs and commands call the chain")
-    kind: Literal["evm"] = Field("evm", description="what protocol it speaks")
-    chain_id: int = Field(gt=0, le=LARGEST, description="its EIP-155 number; a provider of another chain is refused")
+    kind: Literal["evm", "k2"] = Field("evm", description="what protocol it speaks: evm, or k2 for Koii")
+    chain_id: int = Field(
+        0, gt=0, le=LARGEST, description="its EIP-155 number; a provider of another chain is refused. None for k2"
+    )
     clock: Literal["wall", "head"] = Field("wall", description="what `now` means: wall clock, or newest block's time")
     rpc: list[Annotated[Rpc, BeforeValidator(_endpoint)]] = Field(
         [], description="its providers; default: the public ones of a known chain"
@@ -120,6 +139,10 @@ class Chain(Part):
 
     @validator(mode="after")
     def _some_http(self) -> Self:
+        if (self.kind == "evm") != bool(self.chain_id):
+            raise ValueError("chain_id is missing" if self.kind == "evm" else "a chain of kind k2 has no chain_id")
+        if not self.rpc and self.kind == "k2":
+            self.rpc = [Rpc(url=SecretStr(K2_MAINNET))]
         if not self.rpc and self.chain_id in CHAINS:
             self.rpc = [Rpc(url=SecretStr(url)) for url in CHAINS[self.chain_id].rpc]
         if not self.rpc:
@@ -133,17 +156,24 @@ class Chain(Part):
         """The endpoints that ranges of blocks can be read from."""
         return [rpc for rpc in self.rpc if rpc.url.get_secret_value().startswith("http")]
 
+    @property
+    def websockets(self) -> list[Rpc]:
+        """The endpoints that tell of new blocks by themselves."""
+        return [rpc for rpc in self.rpc if rpc.url.get_secret_value().startswith("ws")]
+
 
 class Source(Part):
     """A network on a chain: what to read."""
 
-    network: Annotated[str, AfterValidator(_network)] = Field(description="arbius or iexec")
+    network: Annotated[str, AfterValidator(_network)] = Field(description="arbius, iexec or koii")
     chain: str = Field(description="name of one of the [[chains]]")
-    addresses: list[Address] = Field([], description="engines or hubs; default: the known deployments")
+    addresses: list[Address] = Field(
+        [], description="engines or hubs; default: the known deployments. Koii: ids of tasks; default: all"
+    )
     start_block: int | None = Field(
         None, ge=0, le=LARGEST, description="first block to read; default: where the contract begins"
     )
-    evidence: Literal["single", "head-bound"] = Field(
+    evidence: Literal["single", "head-bound", "bloom"] = Field(
         "head-bound", description="least evidence of completeness with which a range counts as covered"
     )
 
@@ -172,7 +202,7 @@ class Settings(BaseSettings):
     @validator(mode="after")
     def _names_match(self) -> Self:
         names = [chain.name for chain in self.chains]
-        numbers = [str(chain.chain_id) for chain in self.chains]
+        numbers = [str(chain.chain_id) for chain in self.chains if chain.chain_id]
         for kind, seen in (("name", names), ("chain_id", numbers)):
             if double := next((value for value in seen if seen.count(value) > 1), None):
                 raise ValueError(f"two [[chains]] have the {kind} {double}")
@@ -180,6 +210,9 @@ class Settings(BaseSettings):
             if source.chain not in names:
                 near = _nearest(source.chain, names)
                 raise ValueError(f"a [[sources]] entry names the chain {source.chain!r}, which is no [[chains]]{near}")
+            if (kind := self.chain(source.chain).kind) != KINDS[source.network]:
+                need = KINDS[source.network]
+                raise ValueError(f"{source.network} needs a chain of kind {need}, but {source.chain} is of kind {kind}")
         return self
 
     def chain(self, name: str) -> Chain:

@@ -6,6 +6,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -42,8 +44,10 @@ chains = Table(
     Column("head_block", BigInteger, comment="newest block that a provider has told of"),
     _time("head_time", nullable=True),
     Column("final_block", BigInteger, comment="newest block that the chain calls final"),
+    Column("blooms", Text, comment="truthful, or false: whether headers' blooms tell which logs a block has"),
     _time("seen_at", nullable=True),
     CheckConstraint("clock IN ('wall', 'head')", name="clock"),
+    CheckConstraint("blooms IN ('truthful', 'false')", name="blooms"),
     schema="chain",
     comment="One row per chain. A provider or a database that disagrees about the first block is refused.",
 )
@@ -93,7 +97,11 @@ reads = Table(
     Column("evidence", Text, nullable=False, comment="how the answer is known to be complete"),
     Column("bound_block", BigInteger, comment="block whose header came in the same batch"),
     Column("bound_hash", LargeBinary, comment="hash of that block: the answer is bound to its branch"),
+    Column("doubt", Text, comment="why it must be read again: unfinal, distrusted; NULL: it need not"),
+    Column("confirmed_by", Text, comment="host of the provider that gave the same when asked again"),
+    _time("confirmed_at", nullable=True),
     Index(None, "chain_id", "from_block"),
+    Index("ix_reads_doubt", "chain_id", "from_block", postgresql_where=text("doubt IS NOT NULL")),
     Index(None, "chain_id", "to_block"),
     schema="chain",
     comment="One row per range read, written in the same transaction as its rows.",
@@ -197,4 +205,39 @@ orphaned_logs = Table(
     Index(None, "tx_hash"),
     schema="chain",
     comment="Logs that a reorg removed. believed_at: when the answer that brought the log was asked for, if known.",
+)
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("provider", Text, primary_key=True, comment="host and port, never the URL"),
+    Column("calls", BigInteger, nullable=False, server_default="0", comment="JSON-RPC calls, each of a batch"),
+    Column("errors", JSONB, nullable=False, server_default="{}", comment="kind of error -> how often"),
+    Column("answer_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("latency_mean_ms", Double, comment="milliseconds per post, mean of the last 200"),
+    Column("latency_p95_ms", Double, comment="milliseconds per post, 95th percentile of the last 200"),
+    _time("last_ok_at", nullable=True),
+    Column("last_error", Text, comment="in words, without secrets"),
+    _time("last_error_at", nullable=True),
+    _time("distrusted_at", nullable=True),
+    Column("distrust_reason", Text, comment="what it was caught at; NULL: it is trusted"),
+    Column("logs_compared", BigInteger, nullable=False, server_default="0", comment="true logs looked for again"),
+    Column("logs_omitted", BigInteger, nullable=False, server_default="0", comment="of these, not in its first answer"),
+    Column("omission_bound", Double, comment="95 % upper bound of the share omitted (exact binomial, one-sided)"),
+    Column("profile", JSONB, comment="what `taskscan doctor` found; the scanner starts from it"),
+    _time("profiled_at", nullable=True),
+    schema="chain",
+    comment="Scoreboard: one row per chain and provider that was ever asked. Counts are of all time.",
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False, comment="grows with each holder; a writer of an older one is refused"),
+    Column("holder", Text, nullable=False, comment="host and process that writes this chain, or wrote it last"),
+    _time("since", now=True),
+    schema="chain",
+    comment="Which process may write a chain. An advisory lock says whether it still lives.",
 )

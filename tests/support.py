@@ -73,9 +73,11 @@ def replay(name: str, *options: str) -> Iterator[Replay]:
         process.communicate()
 
 
-def settings_for(database: str, url: str, chain_id: int, sources: Sequence[dict[str, Any]]) -> Settings:
-    """Settings that read `sources` of one chain at `url` into `database`."""
-    chain = {"name": "test", "chain_id": chain_id, "clock": "head", "rpc": [url]}
+def settings_for(
+    database: str, url: str, chain_id: int, sources: Sequence[dict[str, Any]], rpc: Sequence[str] = ()
+) -> Settings:  # fmt: skip
+    """Settings that read `sources` of one chain at `url` into `database`; `rpc`: several endpoints instead of `url`."""
+    chain = {"name": "test", "chain_id": chain_id, "clock": "head", "rpc": list(rpc) or [url]}
     tree = {
         "database": {"url": database},
         "chains": [chain],

@@ -17,14 +17,12 @@ from indexer.errors import SetupFailed
 from indexer.store import server
 from indexer.store.database import where
 
-POLL_SECONDS = 1.0
-
 Tasks = Annotated[int, typer.Option(min=1, max=2000, help="Tasks that the local chain has when indexing begins.")]
 Seed = Annotated[int, typer.Option(help="Another seed gives other traffic; the same seed the same.")]
 
 
 def demo(tasks: Tasks = 200, seed: Seed = 1) -> None:
-    """Run iExec and Arbius on a local chain and index them, until Ctrl-C.
+    """Run iExec, Arbius and Koii on local chains and index them, until Ctrl-C.
 
     Example: taskscan demo --tasks 500
     """
@@ -39,22 +37,29 @@ def run_demo(*, tasks: int = 200, seed: int = 1, until_synced: bool = False) -> 
         f"demo: starting a local chain with {tasks} tasks on the real iExec contracts and as many on Arbius engines "
         "(the first time it downloads the chain and compiles the engines) …"
     )
-    with _devnet(tasks, seed) as chain:
-        settings = _settings(chain)
+    from indexer.devnet import koii  # solders takes a while to import
+
+    with _devnet(tasks, seed) as chain, koii.live(seed) as k2:
+        settings = _settings(chain, k2)
         with opened(settings) as engine:
             err.print(
-                f"demo: chain at {chain['rpc']}, database at {where(engine)}; look at it with `taskscan db shell`"
+                f"demo: chain at {chain['rpc']}, Koii at {k2}, database at {where(engine)}; "
+                "look at it with `taskscan db shell`"
             )
-            run_cmd.start(settings, engine, until_synced=until_synced, poll_seconds=POLL_SECONDS, count_tasks=True)
+            run_cmd.start(settings, engine, until_synced=until_synced, count_tasks=True)
 
 
-def _settings(chain: dict[str, Any]) -> Settings:
-    rpc = [Rpc(url=SecretStr(chain["rpc"]))]
+def _settings(chain: dict[str, Any], k2: str) -> Settings:
+    rpc = [Rpc(url=SecretStr(url)) for url in (chain["rpc"], chain["rpc"].replace("http", "ws", 1))]
     return demo_settings(
-        chains=[Chain(name="devnet", chain_id=chain["chain_id"], clock="head", rpc=rpc)],
+        chains=[
+            Chain(name="devnet", chain_id=chain["chain_id"], clock="head", rpc=rpc),
+            Chain(name="koii-devnet", kind="k2", rpc=[Rpc(url=SecretStr(k2))]),
+        ],
         sources=[
             Source(network="iexec", chain="devnet", addresses=[chain["contracts"]["hub"]]),
             Source(network="arbius", chain="devnet", addresses=[each["engine"] for each in chain["arbius"]]),
+            Source(network="koii", chain="koii-devnet"),
         ],
     )
 

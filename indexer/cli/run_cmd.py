@@ -16,10 +16,10 @@ from indexer.config import Settings
 from indexer.store.database import where
 
 if TYPE_CHECKING:
-    from indexer.ingest.run import ChainJob
+    from indexer.ingest.run import Job
 
 UntilSynced = Annotated[
-    bool, typer.Option("--until-synced", help="Exit with 0 once all that was final at the start is read.")
+    bool, typer.Option("--until-synced", help="Exit with 0 once all that was known at the start is read and enriched.")
 ]
 
 
@@ -68,7 +68,7 @@ async def _until_signal(
 ) -> None:  # fmt: skip
     from indexer.ingest import run as ingest  # web3 takes a second to import, and only this command needs it
 
-    jobs: list[ChainJob] = []
+    jobs: list[Job] = []
     work = asyncio.ensure_future(
         ingest.run(
             settings,

@@ -17,9 +17,9 @@ from indexer.networks.codec import Codec, Undecodable
 from indexer.rpc.types import Log
 from indexer.store.binary import NULL, of_bytes
 from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target
-from indexer.store.ledger import Group, Member
+from indexer.store.ledger import Group, Member, Read
 from indexer.store.sources import Wanted
-from indexer.store.write import UNKNOWN_LOGS
+from indexer.store.write import UNKNOWN_LOGS, Batch
 
 
 class Route(NamedTuple):
@@ -104,6 +104,16 @@ class Decoder:
         topics = [_from_hex(topic[2:], provider) for topic in log.topics]
         data = _from_hex(log.data[2:], provider)
         self._keep(UNKNOWN_LOGS, _from_hex(fixed, provider), (topics, data, reason))
+
+
+def to_batch(group: Group, parsed: Iterable[tuple[list[Log], Read]], times: Mapping[str, int]) -> Batch:
+    """The rows of answers about `group`. `times`: Unix time of blocks (by hash) whose logs carry none. Raises as
+    `Decoder.add`."""
+    decoder, reads = Decoder(group), []
+    for logs, read in parsed:
+        decoder.add(logs, times, read.provider)
+        reads.append(read)
+    return Batch(group, reads, decoder.rows, decoder.born)
 
 
 def _from_hex(text: str, provider: str) -> bytes:

@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
+import structlog
 
 from indexer.chain.ranges import Range
+from indexer.chain.window import Point
 from indexer.errors import Inconsistent, MalformedAnswer, NotThereYet, TaskscanError
+from indexer.rpc.batches import in_posts
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header, Log
 from indexer.rpc.wire import decode
 from indexer.store.ledger import Group, Read
+
+events = structlog.get_logger(__name__)
+
+Parsed = list[tuple[list[Log], Read]]
 
 
 @dataclass(frozen=True)
@@ -36,19 +43,26 @@ class Reply:
         return sum(len(memoryview(raw)) for _, raw in self.answers if isinstance(raw, msgspec.Raw))
 
 
-async def ask(provider: Provider, group: Group, ranges: tuple[Range, ...]) -> Reply:
-    """Ask `provider` for the logs of `ranges`, ascending, in one batch. Raises what concerns the whole batch:
-    Transient errors, TooLarge(batch=True), and NotThereYet where the header of the last block is missing."""
-    addresses = [member.address for member in group.members]
-    calls = [Call("eth_getLogs", (_filter(addresses, piece),)) for piece in ranges]
+async def ask(
+    provider: Provider, group: Group, ranges: tuple[Range, ...], bound: Point, *, patient: bool = False,
+    attempts: int = 6,
+) -> Reply:  # fmt: skip
+    """Ask `provider` for the logs of `ranges`, ascending, in one batch with the header of the later block `bound`.
+
+    A backend that holds that very block holds all blocks below it, too; without that (evidence `single`) one that lags
+    or stands on a lost branch goes unseen. `patient`: in several posts where the provider wants smaller batches.
+    Raises what concerns the whole batch: Transient errors, TooLarge(batch=True), NotThereYet where the header is
+    missing, Inconsistent where it is another one.
+    """
+    calls = [Call("eth_getLogs", (filter_of(group, piece),)) for piece in ranges]
     bind = group.evidence != "single"
     if bind:
-        calls.append(Call("eth_getBlockByNumber", (hex(ranges[-1].last), False)))
+        calls.append(Call("eth_getBlockByNumber", (hex(bound.number), False)))
     requested_at, began = datetime.now(UTC), time.monotonic()
-    answers = await with_retries(lambda: _send(provider, calls))
+    answers = await with_retries(lambda: (in_posts if patient else _send)(provider, calls), attempts=attempts)
     seconds = time.monotonic() - began
-    bound = _bound(provider, answers.pop(), ranges[-1].last) if bind else None
-    return Reply(list(zip(ranges, answers, strict=True)), bound, provider.name, requested_at, seconds)
+    header = _bound(provider, answers.pop(), bound) if bind else None
+    return Reply(list(zip(ranges, answers, strict=True)), header, provider.name, requested_at, seconds)
 
 
 async def _send(provider: Provider, calls: list[Call]) -> list[msgspec.Raw | TaskscanError]:
@@ -58,11 +72,14 @@ async def _send(provider: Provider, calls: list[Call]) -> list[msgspec.Raw | Tas
     return [answer for call in calls for answer in await provider.batch([call])]
 
 
-def _filter(addresses: list[str], piece: Range) -> dict[str, object]:
+def filter_of(group: Group, piece: Range) -> dict[str, object]:
+    """The filter of `eth_getLogs` for the contracts of `group` in `piece`."""
+    addresses = [member.address for member in group.members]
     return {"address": addresses, "fromBlock": hex(piece.first), "toBlock": hex(piece.last)}
 
 
-def _bound(provider: Provider, answer: msgspec.Raw | TaskscanError, number: int) -> Header:
+def _bound(provider: Provider, answer: msgspec.Raw | TaskscanError, bound: Point) -> Header:
+    number = bound.number
     if isinstance(answer, TaskscanError):
         raise answer
     header = decode(answer, Header | None, provider.name)  # type: ignore[arg-type]
@@ -70,10 +87,14 @@ def _bound(provider: Provider, answer: msgspec.Raw | TaskscanError, number: int)
         raise NotThereYet(provider=provider.name, block=number)
     if int(header.number, 16) != number:
         raise Inconsistent(f"asked for block {number}, it sent {int(header.number, 16)}", provider=provider.name)
+    if header.hash != "0x" + bound.hash.hex():
+        raise Inconsistent(f"its block {number} is not the one that is known", provider=provider.name)
     return header
 
 
-def parse(reply: Reply, piece: Range, raw: msgspec.Raw, evidence: str) -> tuple[list[Log], Read]:
+def parse(
+    reply: Reply, piece: Range, raw: msgspec.Raw, evidence: str, doubt: str | None = None
+) -> tuple[list[Log], Read]:  # fmt: skip
     """The logs of one range, checked, and the ledger's row for it. Raises MalformedAnswer or Inconsistent."""
     bound = reply.bound
     logs = _checked(decode(raw, list[Log], reply.provider), piece, bound, reply.provider)
@@ -91,6 +112,7 @@ def parse(reply: Reply, piece: Range, raw: msgspec.Raw, evidence: str) -> tuple[
         bound_block=int(bound.number, 16) if bound else None,
         bound_hash=bytes.fromhex(bound.hash[2:]) if bound else None,
         to_time=_time(bound) if last and bound else None,
+        doubt=doubt,
     )
     return logs, read
 
@@ -133,6 +155,7 @@ def _number(text: str, provider: str) -> int:
 
 
 def _unrepeated(logs: list[Log], provider: str) -> list[Log]:
+    events.info("logs repeated", action="logs_repeated", provider=provider)
     kept: dict[tuple[str, str], Log] = {}
     for log in logs:
         if kept.setdefault((log.block_number, log.log_index), log) != log:

@@ -8,28 +8,30 @@ FINAL_SECONDS = 900  # where no `finalized` tag moves: what is this old is taken
 TAG_ALIVE = 64  # blocks after which a tag that still says 0 is taken for one that never moves
 
 
-async def final_block(provider: Provider) -> tuple[Header, int]:
-    """The newest header and the number of the newest final block: by the tag where it moves, else by time."""
-    newest = await head(provider)
-    number = int(newest.number, 16)
+async def ends(provider: Provider, newest: Header | None = None) -> tuple[Header, Header | None]:
+    """The newest header and, by the `finalized` tag, the newest final one; None where that tag does not move.
+
+    `newest`: the newest header where it is known already.
+    """
+    newest = newest or await head(provider)
     tagged = await finalized(provider)
-    if tagged is not None:
-        final = int(tagged.number, 16)
-        if final > 0 or number < TAG_ALIVE:
-            return newest, min(final, number)
-    return newest, await _older_than(provider, newest, FINAL_SECONDS)
+    if tagged is not None and (int(tagged.number, 16) > 0 or int(newest.number, 16) < TAG_ALIVE):
+        return newest, min(tagged, newest, key=lambda header: int(header.number, 16))
+    return newest, None
 
 
-async def _older_than(provider: Provider, newest: Header, seconds: int) -> int:
-    """The newest block that is at least `seconds` older than `newest`; 0 when none is."""
+async def older_than(provider: Provider, newest: Header, seconds: int = FINAL_SECONDS) -> Header:
+    """The newest block that is at least `seconds` older than `newest`; the first one when none is."""
     limit = int(newest.timestamp, 16) - seconds
     low, high, step = int(newest.number, 16), int(newest.number, 16), 64
-    while low > 0 and int((await header_at(provider, low)).timestamp, 16) > limit:
+    found = newest
+    while low > 0 and int((found := await header_at(provider, low)).timestamp, 16) > limit:
         low, high, step = max(0, low - step), low, step * 4
     while low + 1 < high:
         middle = (low + high) // 2
-        if int((await header_at(provider, middle)).timestamp, 16) > limit:
+        header = await header_at(provider, middle)
+        if int(header.timestamp, 16) > limit:
             high = middle
         else:
-            low = middle
-    return low
+            low, found = middle, header
+    return found if int(found.number, 16) == low else await header_at(provider, low)

@@ -30,7 +30,11 @@ class Newest(NamedTuple):
 
 @dataclass
 class Progress:
-    """Of one chain: blocks and logs since the start, and the seconds that each stage was busy."""
+    """Of one chain: blocks and logs since the start, and the seconds that each stage was busy.
+
+    `blooms`: whether the chain's blooms proved truthful; `omissions`: logs that a provider was caught leaving out;
+    `lagging`: answers that were older than what is known; `repaired`: rows that a second look changed.
+    """
 
     chain: str
     networks: tuple[str, ...] = ()
@@ -41,6 +45,11 @@ class Progress:
     busy: dict[str, float] = field(default_factory=dict)
     newest: deque[Newest] = field(default_factory=lambda: deque(maxlen=20))
     marks: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=200))
+    omissions: Counter[str] = field(default_factory=Counter)
+    blooms: bool | None = None
+    reorgs: int = 0
+    repaired: int = 0
+    lagging: int = 0
     provider: str = ""
     state: str = "starting"
     started: float = field(default_factory=time.monotonic)

@@ -10,22 +10,24 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import structlog
 
-from indexer.chain.ranges import Range
+from indexer.chain.ranges import Range, subtract
 from indexer.chain.sizing import TARGET_BYTES, TOO_MANY_BYTES, Sizer, cut
+from indexer.chain.window import Point
 from indexer.errors import DatabaseDown, Inconsistent, TaskscanError, TooLarge, Transient
 from indexer.ingest.budget import Budget
-from indexer.ingest.decode import Decoder
-from indexer.ingest.fetch import Reply, ask, parse, without_time
+from indexer.ingest.by_hash import read_range, unbound
+from indexer.ingest.decode import to_batch
+from indexer.ingest.fetch import Parsed, Reply, ask, parse, without_time
 from indexer.ingest.progress import Progress
-from indexer.ingest.todo import Portion, Todo
+from indexer.ingest.proof import needs_proof, proven
+from indexer.ingest.todo import Portion, Todo, refuse
 from indexer.rpc.identify import headers
 from indexer.rpc.pool import Pool
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
-from indexer.rpc.types import Log
 from indexer.store import incidents, ledger
-from indexer.store.fold import fold_chain
-from indexer.store.ledger import Group, Read
+from indexer.store.fold import LOGS_AT_ONCE, fold_chain, fold_portion
+from indexer.store.ledger import Group
 from indexer.store.store import Store
 from indexer.store.write import Batch, write
 
@@ -38,7 +40,6 @@ PAUSE = 0.5  # seconds, doubled by each further failure in a row
 
 
 Answered = tuple[Range, msgspec.Raw]
-Parsed = list[tuple[list[Log], Read]]
 
 
 class Scanner:
@@ -51,27 +52,29 @@ class Scanner:
         self._budget = budget
         self._sizers: dict[str, Sizer] = {}
         self._failures = 0
-        self._upto = 0
+        self._unfolded = 0
+        self._final = Point(0, b"")
         self._decoding = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self.progress = progress
 
-    async def converge(self, upto: int) -> None:
-        """Read every block up to the final block `upto` that the ledger does not cover yet.
+    async def converge(self, final: Point) -> None:
+        """Read every block up to the block `final` that the ledger does not cover yet.
 
         When it returns, each watched contract, those born on the way included, is covered from its first block
-        to `upto`. It may be stopped and called again at any moment: a range counts as read only with its rows.
+        to `final`. It may be stopped and called again at any moment: a range counts as read only with its rows.
         Raises Transient when nobody answers for long, Terminal when repeating cannot help.
         """
+        self._final, upto = final, final.number
         while True:
             await self._store.run(ledger.join_unread, self._chain_id)
             groups = await self._store.run(ledger.load_groups, self._chain_id)
             self.progress.plan(groups, upto)
             group = next((group for group in groups if group.gaps(upto)), None)
             if group is None:
-                await self._store.run(fold_chain, self._chain_id)
+                await self._fold_much()
+                await self._store.beside(fold_chain, self._chain_id)
                 await self._store.run(ledger.merge_groups, self._chain_id, upto)
                 return
-            self._upto = upto
             await self._read_all(group, group.gaps(upto))
 
     def close(self) -> None:
@@ -79,90 +82,140 @@ class Scanner:
         self._decoding.shutdown(wait=False, cancel_futures=True)
 
     async def _read_all(self, group: Group, gaps: Sequence[Range]) -> None:
-        provider = self._pool.pick()
-        todo = Todo(gaps, self._sizers.setdefault(provider.name, Sizer()))
+        todo = Todo(gaps)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(READERS):
-                    tasks.create_task(self._reader(group, todo))
+                readers = [tasks.create_task(self._reader(group, todo)) for _ in range(READERS)]
+                tasks.create_task(self._fold_beside(readers))
         except* TaskscanError as errors:
             raise errors.exceptions[0] from None
 
     async def _reader(self, group: Group, todo: Todo) -> None:
-        while portion := await todo.take():
+        while True:
+            provider = self._pool.pick()
+            portion = await todo.take(self.sizer(provider.name))
+            if portion is None:
+                return
             again: Sequence[Range] = portion.ranges
             try:
-                again = await self._read(group, todo, portion)
+                again = await self._read(provider, group, portion)
                 self._failures = 0
+                self._pool.worked(provider)
             except (Transient, Inconsistent) as error:
-                await self._endure(error, portion)
+                await self._endure(provider, error, portion)
             finally:
                 await todo.give_back(portion, again)
 
-    async def _read(self, group: Group, todo: Todo, portion: Portion) -> list[Range]:
+    async def _fold_beside(self, readers: Sequence["asyncio.Task[None]"]) -> None:
+        """Fold while the readers read, whenever enough logs have come together."""
+        while not all(reader.done() for reader in readers):
+            if self._unfolded >= LOGS_AT_ONCE:
+                self._unfolded = 0
+                await self._fold_much()
+            await asyncio.wait(readers, timeout=PAUSE, return_when=asyncio.ALL_COMPLETED)
+
+    async def _fold_much(self) -> None:
+        while await self._store.beside(fold_portion, self._chain_id):
+            pass
+
+    def sizer(self, provider: str) -> Sizer:
+        """How large the ranges are that `provider` is asked for."""
+        return self._sizers.setdefault(provider, Sizer())
+
+    async def _read(self, provider: Provider, group: Group, portion: Portion) -> list[Range]:
         """Fetch, decode and write one portion; what of it must be asked anew."""
-        async with self._budget.hold(todo.sizer.expected_bytes(portion.blocks)) as becomes:
-            batch, again = await self._fetch(group, todo, portion, becomes)
+        async with self._budget.hold(portion.sizer.expected_bytes(portion.blocks)) as becomes:
+            batch, again = await self._fetch(provider, group, portion, becomes)
             if batch:
                 becomes(batch.size_bytes)
                 with self.progress.stage("write"):
                     await self._store.run(write, batch)
                 self.progress.note(batch)
+                self._unfolded += batch.logs
         return again
 
     async def _fetch(
-        self, group: Group, todo: Todo, portion: Portion, becomes: Callable[[int], None]
+        self, provider: Provider, group: Group, portion: Portion, becomes: Callable[[int], None]
     ) -> tuple[Batch | None, list[Range]]:
         """The rows of a portion, and what of it must be asked anew. The answer is let go before the rows are written;
         `becomes` is told its size."""
-        provider = self._pool.pick()
         self.progress.provider = provider.name
+        if needs_proof(self._pool, provider, group, self.progress):
+            return await self._prove(provider, group, portion), []
+        if near := unbound(provider, portion.ranges[-1], self._final.number):
+            return await self._by_hash(provider, group, near), subtract(portion.ranges, [near])
         try:
             with self.progress.stage("fetch"):
-                reply = await ask(provider, group, portion.ranges)
+                attempts = 2 if self._pool.another([provider.name]) else 6
+                reply = await ask(provider, group, portion.ranges, self._final, attempts=attempts)
         except TooLarge as error:
-            return None, _narrower(todo, portion, error, provider.max_batch)
+            return None, _narrower(portion, error, provider.max_batch)
         becomes(reply.size_bytes)
-        good, again = _sort(todo, reply)
+        good, again = _sort(portion.sizer, reply)
         if not good:
             return None, again
         with self.progress.stage("decode"):
-            batch = await self._decode(provider, group, reply, good)
-        batch.upto = self._upto
+            batch = await self._packed(provider, group, reply, good)
+        batch.upto = self._final.number
         return batch, again
 
-    async def _decode(self, provider: Provider, group: Group, reply: Reply, good: list[Answered]) -> Batch:
+    async def _prove(self, provider: Provider, group: Group, portion: Portion) -> Batch:
+        with self.progress.stage("fetch"):
+            parts = [await self._proven(provider, group, piece) for piece in portion.ranges]
+        batch = await self.decode(provider, group, [found for part in parts for found in part], {})
+        batch.upto = self._final.number
+        return batch
+
+    async def _proven(self, provider: Provider, group: Group, piece: Range) -> Parsed:
+        return await proven(self._pool, provider, group, piece, self._final, self.progress)
+
+    async def _by_hash(self, provider: Provider, group: Group, piece: Range) -> Batch:
+        found = await read_range(self._pool, provider, group, piece, truthful=bool(self.progress.blooms))
+        self.progress.omissions.update(found.omitted)
+        batch = await self.decode(provider, group, found.parsed, {})
+        batch.upto = self._final.number
+        return batch
+
+    async def _packed(self, provider: Provider, group: Group, reply: Reply, good: list[Answered]) -> Batch:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._decoding, _parse_and_pack, group, reply, good)
-        if isinstance(found, Batch):
-            return found
-        unknown = {number for logs, _ in found for number in without_time(logs).values()}
-        known = await with_retries(lambda: headers(provider, sorted(unknown)))
-        times = {header.hash: int(header.timestamp, 16) for header in known}
-        return await loop.run_in_executor(self._decoding, _rows, group, found, times)
+        return found if isinstance(found, Batch) else await self.decode(provider, group, found, {})
 
-    async def _endure(self, error: Transient | Inconsistent, portion: Portion) -> None:
-        """Wait before the next try, longer each time; raise the error when nothing has worked for long."""
+    async def decode(self, provider: Provider, group: Group, parsed: Parsed, times: dict[str, int]) -> Batch:
+        """The rows of `parsed`. `times`: Unix time of known blocks, by hash; other headers are asked for where logs do
+        not carry it."""
+        unknown = {n for logs, _ in parsed for block, n in without_time(logs).items() if block not in times}
+        known = await with_retries(lambda: headers(provider, sorted(unknown)))
+        times = times | {header.hash: int(header.timestamp, 16) for header in known}
+        return await asyncio.get_running_loop().run_in_executor(self._decoding, to_batch, group, parsed, times)
+
+    async def _endure(self, provider: Provider, error: Transient | Inconsistent, portion: Portion) -> None:
+        """Turn to another provider, or wait before the next try, longer each time; raise the error when nothing has
+        worked for long."""
         self._failures += 1
         subject = ", ".join(str(piece) for piece in portion.ranges[:3])
         log.warning("read failed", action="read_failed", blocks=subject, error=str(error), failures=self._failures)
         if isinstance(error, Inconsistent):
             kind = type(error).__name__
             await self._store.run(incidents.note, self._chain_id, kind, subject, str(error))
+        if error.facts.get("provider") == provider.name:
+            self._pool.failed(provider, error)
+            if self._pool.another([provider.name]):
+                return
         if self._failures >= PATIENCE or isinstance(error, DatabaseDown):
             raise error
         await asyncio.sleep(PAUSE * 2**self._failures)
 
 
-def _narrower(todo: Todo, portion: Portion, error: TooLarge, max_batch: int) -> list[Range]:
+def _narrower(portion: Portion, error: TooLarge, max_batch: int) -> list[Range]:
     """The portion again after a refusal of the batch as a whole."""
     if len(portion.ranges) == 1 and not error.batch:
-        return todo.refuse(portion.ranges[0], error)
-    todo.sizer.note_batch_refusal(max_batch if error.batch else 1 + len(portion.ranges) // 2)
+        return refuse(portion.sizer, portion.ranges[0], error)
+    portion.sizer.note_batch_refusal(max_batch if error.batch else 1 + len(portion.ranges) // 2)
     return list(portion.ranges)
 
 
-def _sort(todo: Todo, reply: Reply) -> tuple[list[Answered], list[Range]]:
+def _sort(sizer: Sizer, reply: Reply) -> tuple[list[Answered], list[Range]]:
     """The answers that can be used, and the ranges to ask for anew; tells the sizer what there is to learn.
 
     Raises the first error when no range was answered and none was cut, and any error that repeating cannot mend.
@@ -173,7 +226,8 @@ def _sort(todo: Todo, reply: Reply) -> tuple[list[Answered], list[Range]]:
     seconds = reply.seconds / len(reply.answers)
     for piece, answer in reply.answers:
         if isinstance(answer, TooLarge):
-            again += todo.refuse(piece, answer)
+            log.info("range refused", action="range_refused", blocks=str(piece), error=str(answer))
+            again += refuse(sizer, piece, answer)
         elif isinstance(answer, TaskscanError):
             if not isinstance(answer, Transient | Inconsistent):
                 raise answer
@@ -181,12 +235,12 @@ def _sort(todo: Todo, reply: Reply) -> tuple[list[Answered], list[Range]]:
             again.append(piece)
         else:
             size = len(memoryview(answer))
-            todo.sizer.note_answer(piece.blocks, size, seconds)
+            sizer.note_answer(piece.blocks, size, seconds)
             if size > TOO_MANY_BYTES and piece.blocks > 1:
-                again += cut(piece, todo.sizer.size)
+                again += cut(piece, sizer.size)
             else:
                 good.append((piece, answer))
-    todo.sizer.note_batch(len(reply.answers), reply.seconds)
+    sizer.note_batch(len(reply.answers), reply.seconds)
     if failed and not good and len(failed) == len(reply.answers):
         raise failed[0]
     return good, again
@@ -195,11 +249,4 @@ def _sort(todo: Todo, reply: Reply) -> tuple[list[Answered], list[Range]]:
 def _parse_and_pack(group: Group, reply: Reply, good: list[Answered]) -> Batch | Parsed:
     """The rows, or only the logs where headers must tell the time of some first."""
     parsed = [parse(reply, piece, raw, group.evidence) for piece, raw in good]
-    return parsed if any(without_time(logs) for logs, _ in parsed) else _rows(group, parsed, {})
-
-
-def _rows(group: Group, parsed: Parsed, times: dict[str, int]) -> Batch:
-    decoder = Decoder(group)
-    for logs, read in parsed:
-        decoder.add(logs, times, read.provider)
-    return Batch(group, [read for _, read in parsed], decoder.rows, decoder.born)
+    return parsed if any(without_time(logs) for logs, _ in parsed) else to_batch(group, parsed, {})

@@ -48,9 +48,7 @@ class Endpoint:
     @cached_property
     def name(self) -> str:
         """`host[:port]`, the only part of the URL that may be shown."""
-        parts = urlsplit(self.url.strip())
-        host = parts.hostname or ""
-        return (f"[{host}]" if ":" in host else host) + (f":{parts.port}" if parts.port else "")
+        return name_of(self.url)
 
     def scrub(self, text: str) -> str:
         """`text` on one line without any secret part of the URL or the headers, cut to 300 characters."""
@@ -63,6 +61,13 @@ class Endpoint:
     def _secrets(self) -> re.Pattern[str] | None:
         parts = sorted(set(_secret_parts(self.url.strip(), self.headers)), key=len, reverse=True)
         return re.compile("|".join(map(_as_pattern, parts)), re.IGNORECASE) if parts else None
+
+
+def name_of(url: str) -> str:
+    """`host[:port]` of a URL that is known to have a host."""
+    parts = urlsplit(url.strip())
+    host = parts.hostname or ""
+    return (f"[{host}]" if ":" in host else host) + (f":{parts.port}" if parts.port else "")
 
 
 def _as_pattern(secret: str) -> str:

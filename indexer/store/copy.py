@@ -26,6 +26,8 @@ _END = b"\xff\xff"
 _CHUNK_ROWS = 400  # about 100 kB: psycopg sends up to 128 kB at once
 _BLOCK_AND_TX = struct.Struct(">2x 4x8x 4xq 4x4x 4x32x 4x8x 4x32s")
 
+_PLACE = struct.Struct(">2x 4x8x 4xq 4xi 4x32s")
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -59,6 +61,12 @@ def place(row: Row) -> tuple[int, bytes]:
     """Block number and transaction hash of a packed row."""
     block, tx_hash = _BLOCK_AND_TX.unpack_from(row)
     return block, tx_hash
+
+
+def identity(row: Row) -> tuple[int, int, bytes]:
+    """Block number, log index and block hash of a packed row."""
+    block, index, block_hash = _PLACE.unpack_from(row)
+    return block, index, block_hash
 
 
 def copy_rows(connection: psycopg.Connection, target: Target, rows: Sequence[Row]) -> None:

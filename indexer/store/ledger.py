@@ -68,6 +68,7 @@ class Read:
     bound_block: int | None = None
     bound_hash: bytes | None = None
     to_time: datetime | None = None
+    doubt: str | None = None
 
 
 def load_groups(connection: sa.Connection, chain_id: int) -> list[Group]:
@@ -106,6 +107,15 @@ def lock_group(connection: sa.Connection, group_id: int) -> bool:
     return connection.scalar(query) is not None
 
 
+def knows_all(connection: sa.Connection, group: Group) -> bool:
+    """Whether `group`, as it was loaded, has all members that the group has now: another may have been joined with it
+    since, and what was read without its contracts must not count as read with them. The group must be locked."""
+    mine = sa.and_(sources.c.group_id == group.group_id, sources.c.active)
+    known = {member.address for member in group.members}
+    now = connection.scalars(sa.select(sources.c.address).where(mine))
+    return all("0x" + address.hex() in known for address in now)
+
+
 def uncovered(connection: sa.Connection, group_id: int, ranges: Iterable[Range]) -> list[Range]:
     """The part of `ranges` that the group has not read yet. The group must be locked."""
     return subtract(ranges, covered_ranges(connection, [group_id]).get(group_id, []))
@@ -136,6 +146,7 @@ def _read_row(group: Group, read: Read) -> dict[str, object]:
         "evidence": read.evidence,
         "bound_block": read.bound_block,
         "bound_hash": read.bound_hash,
+        "doubt": read.doubt,
     }
 
 
@@ -162,6 +173,21 @@ def _cover(
             to_time=times.get(joined.last),
         )
     )
+
+
+def raise_evidence(connection: sa.Connection, group_id: int, piece: Range, evidence: str) -> None:
+    """Say that the covered blocks `piece` are known by `evidence`."""
+    c = coverage.c
+    across = sa.and_(c.group_id == group_id, c.from_block <= piece.last, c.to_block >= piece.first)
+    columns = (c.from_block, c.to_block, c.evidence, c.to_time)
+    time = None
+    for row in connection.execute(sa.delete(coverage).where(across).returning(*columns)).all():
+        time = row.to_time if row.to_block == piece.last else time
+        for rest in subtract([Range(row.from_block, row.to_block)], [piece]):
+            end = row.to_time if rest.last == row.to_block else None
+            kept = {"from_block": rest.first, "to_block": rest.last, "evidence": row.evidence, "to_time": end}
+            connection.execute(sa.insert(coverage).values(group_id=group_id, **kept))
+    _cover(connection, group_id, piece, evidence, time)
 
 
 def copy_coverage(connection: sa.Connection, old: int, new: int, from_block: int) -> None:

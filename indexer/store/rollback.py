@@ -16,12 +16,12 @@ from indexer.errors import FinalityBroken
 from indexer.networks import NETWORKS
 from indexer.store import ledger
 from indexer.store.copy import FIXED_COLUMNS
-from indexer.store.fold import Keys, refold_and_prune, touched_keys
-from schema import FOLDS, arbius, iexec, metadata
-from schema.chain import blocks, chains, coverage, groups, orphaned_logs, reads, reorgs, sources, unknown_logs
+from indexer.store.fold import Keys, lock, refold_and_prune, touched_keys
+from indexer.store.stored import EVENTS, places, tables_of
+from schema import FOLDS, metadata
+from schema.chain import blocks, chains, coverage, groups, orphaned_logs, reads, reorgs, sources
+from schema.facts import fact_retries
 from schema.folds import Fold
-
-EVENTS = {"arbius": arbius.EVENTS, "iexec": iexec.EVENTS}
 
 Touched = dict[str, list[tuple[Fold, Keys]]]
 
@@ -51,19 +51,21 @@ def rollback(
     gone = Range(ancestor + 1, max(ancestor + 1, _newest_read(connection, chain_id)))
     at_block = min(ancestor, _folded_at(connection, chain_id))
     reorg_id, depth = _open_reorg(connection, chain_id, ancestor, gone.last, new_head_hash)
-    members = _members(connection, chain_id)
+    filled = _filled(connection, chain_id, gone)
+    members, changed = _members(connection, chain_id), {table.schema for table in filled}
     touched: Touched = {
         network: [(fold, touched_keys(connection, fold, chain_id, addresses, *gone)) for fold in FOLDS[network]]
         for network, addresses in members.items()
+        if network in changed
     }
-    removed = _orphan(connection, chain_id, reorg_id, list(members), gone)
+    removed = _orphan(connection, chain_id, reorg_id, filled, gone)
     _forget_born(connection, chain_id, ancestor)
     _cut_ledger(connection, chain_id, ancestor)
     for network, addresses in members.items():
         if prepare := NETWORKS[network].prepare:
             prepare(connection, chain_id, addresses, *gone)  # forgets what it made from these blocks …
             prepare(connection, chain_id, addresses, gone.first, at_block)  # … and sums up to here, not beyond
-        for fold, keys in touched[network]:
+        for fold, keys in touched.get(network, ()):
             refold_and_prune(connection, fold, chain_id, keys, at_block)
     folded = sum(len(keys) for entities in touched.values() for _, keys in entities)
     spent = round((time.perf_counter() - started) * 1000)
@@ -83,7 +85,8 @@ def lowest_since(connection: sa.Connection, chain_id: int, reorg_id: int) -> int
 
 
 def _lock(connection: sa.Connection, chain_id: int, ancestor: int) -> None:
-    """Wait for all writers and keep new ones out: groups first, then the chain, as writers and folds do."""
+    """Wait for all folds and writers and keep new ones out: folds first, then groups, as writers do."""
+    lock(connection, chain_id)
     mine = sa.select(groups.c.group_id).where(groups.c.chain_id == chain_id).order_by(groups.c.group_id)
     locked: Sequence[int] | None = None
     while locked != (found := connection.scalars(mine.with_for_update()).all()):
@@ -113,6 +116,17 @@ def _folded_at(connection: sa.Connection, chain_id: int) -> int:
     return max((block for block in found if block is not None), default=-1)
 
 
+def _filled(connection: sa.Connection, chain_id: int, gone: Range) -> list[sa.Table]:
+    """The tables that hold logs of the blocks `gone`. Most reorgs touch few of the many."""
+    tables = tables_of(EVENTS)
+    checks = [
+        sa.exists().where(table.c.chain_id == chain_id, table.c.block_number.between(*gone)).label(f"t{n}")
+        for n, table in enumerate(tables)
+    ]
+    found = connection.execute(sa.select(*checks)).one()
+    return [table for table, holds in zip(tables, found, strict=True) if holds]
+
+
 def _members(connection: sa.Connection, chain_id: int) -> dict[str, list[bytes]]:
     """Contracts by network, also those that are not read any more: their rows are of the old branch too."""
     query = sa.select(sources.c.network, sources.c.address).where(sources.c.chain_id == chain_id)
@@ -137,9 +151,8 @@ def _open_reorg(
     return connection.execute(statement.returning(reorgs.c.reorg_id)).scalar_one(), depth
 
 
-def _orphan(connection: sa.Connection, chain_id: int, reorg_id: int, networks: Sequence[str], gone: Range) -> int:
-    """Move the logs of the blocks `gone` to `chain.orphaned_logs`; how many."""
-    tables = [unknown_logs, *(table for network in networks for table in EVENTS[network].values())]
+def _orphan(connection: sa.Connection, chain_id: int, reorg_id: int, tables: Sequence[sa.Table], gone: Range) -> int:
+    """Move the logs of the blocks `gone` from `tables` to `chain.orphaned_logs`; how many."""
     count = {"preserve_rowcount": True}
     moves = (_move(table, chain_id, reorg_id, gone) for table in tables)
     return sum(connection.execute(move, execution_options=count).rowcount for move in moves)
@@ -204,6 +217,8 @@ def _cut_ledger(connection: sa.Connection, chain_id: int, ancestor: int) -> None
     own = blocks.c.chain_id == chain_id
     then = sa.select(blocks.c.block_time).where(own, blocks.c.block_number == ancestor).scalar_subquery()
     connection.execute(sa.delete(blocks).where(own, blocks.c.block_number > ancestor))
+    # What could not be learnt on one branch may be known on the other: nothing waits for its next try.
+    connection.execute(sa.delete(fact_retries).where(fact_retries.c.chain_id == chain_id))
     read, cover = reads.c, coverage.c
     for table, mine in (
         (reads, sa.and_(read.chain_id == chain_id, read.to_block > ancestor)),
@@ -211,8 +226,20 @@ def _cut_ledger(connection: sa.Connection, chain_id: int, ancestor: int) -> None
     ):
         connection.execute(sa.delete(table).where(mine, table.c.from_block > ancestor))
         end = {"to_block": ancestor} | ({"to_time": then} if table is coverage else {})
-        connection.execute(sa.update(table).where(mine).values(end))
+        cut = connection.execute(sa.update(table).where(mine).values(end).returning(*table.primary_key)).all()
+        if table is reads:
+            _count_again(connection, chain_id, [row.read_id for row in cut])
     above = sa.and_(groups.c.chain_id == chain_id, groups.c.folded_to > ancestor)
     connection.execute(sa.update(groups).where(above).values(folded_to=ancestor))
     lower = sa.update(chains).where(chains.c.chain_id == chain_id, chains.c.head_block > ancestor)
     connection.execute(lower.values(head_block=ancestor, head_time=sa.func.coalesce(then, chains.c.head_time)))
+
+
+def _count_again(connection: sa.Connection, chain_id: int, read_ids: Sequence[int]) -> None:
+    """Reads that were cut hold fewer logs now."""
+    for row in connection.execute(sa.select(reads).where(reads.c.read_id.in_(read_ids))).all():
+        members = sa.select(sources.c.network, sources.c.address).where(sources.c.group_id == row.group_id)
+        found = connection.execute(members).all()
+        addresses, networks = [member.address for member in found], {member.network for member in found}
+        left = places(connection, chain_id, addresses, networks, Range(row.from_block, row.to_block))
+        connection.execute(sa.update(reads).where(reads.c.read_id == row.read_id).values(logs=len(left)))

@@ -207,17 +207,15 @@ def _ready(home: Home) -> bool:
         lines = (home.data / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return False
-    return len(lines) >= 8 and lines[7].strip() == "ready" and _exists(int(lines[0]))
+    return len(lines) >= 8 and lines[7].strip() == "ready" and _listens(int(lines[3]))
 
 
-def _exists(process: int) -> bool:
-    # The file outlives a killed postmaster, and so may a busy child of it.
+def _listens(port: int) -> bool:
+    # The file outlives a killed postmaster, and so may its process id, in a busy child or as one that nobody reaped.
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+    except OSError:
         return False
-    except PermissionError:
-        return True
     return True
 
 

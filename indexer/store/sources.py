@@ -48,7 +48,7 @@ def settle_chain(
     connection.execute(sa.update(chains).where(chains.c.chain_id == chain_id).values(name=name, clock=clock))
 
 
-def note_head(connection: sa.Connection, chain_id: int, head: Header, final: int) -> None:
+def note_head(connection: sa.Connection, chain_id: int, head: Header) -> None:
     """Remember the newest block that a provider told of; an older answer than the known head changes nothing."""
     number = int(head.number, 16)
     connection.execute(
@@ -58,7 +58,6 @@ def note_head(connection: sa.Connection, chain_id: int, head: Header, final: int
         .values(
             head_block=number,
             head_time=datetime.fromtimestamp(int(head.timestamp, 16), UTC),
-            final_block=sa.func.greatest(chains.c.final_block, final),
             seen_at=sa.func.now(),
         )
     )

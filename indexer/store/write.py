@@ -7,11 +7,11 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from indexer.chain.ranges import Range
+from indexer.chain.ranges import Range, subtract
 from indexer.store import ledger, sources
 from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target, copy_rows, place
 from indexer.store.database import driver
-from indexer.store.fold import fold_if_due
+from indexer.store.fold import fold_chain, lock
 
 UNKNOWN_LOGS = Target(
     "chain", "unknown_logs", (*FIXED_COLUMNS, "topics", "data", "reason"), (*FIXED_TYPES, "bytea[]", "bytea", "text")
@@ -48,7 +48,9 @@ def write(connection: sa.Connection, batch: Batch) -> int:
     Writers of one group wait for each other, so a range is written once whoever reads it; a group that was
     joined with another meanwhile is left alone and its range planned anew.
     """
-    if not ledger.lock_group(connection, batch.group.group_id):
+    if at_head := _reads_the_rest(connection, batch):
+        lock(connection, batch.group.chain_id)
+    if not ledger.lock_group(connection, batch.group.group_id) or not ledger.knows_all(connection, batch.group):
         return 0
     wanted = ledger.uncovered(connection, batch.group.group_id, [read.range for read in batch.reads])
     if not wanted:
@@ -60,8 +62,19 @@ def write(connection: sa.Connection, batch: Batch) -> int:
     if batch.born:
         sources.add(connection, batch.group.chain_id, batch.born)
     ledger.record(connection, batch.group, reads)
-    fold_if_due(connection, batch.group, batch.upto)
+    if at_head:
+        fold_chain(connection, batch.group.chain_id, batch.group.group_id)
     return sum(map(len, rows.values()))
+
+
+def _reads_the_rest(connection: sa.Connection, batch: Batch) -> bool:
+    """Whether nothing of the group is missing up to `batch.upto` once the batch is written."""
+    if batch.group.from_block > batch.upto:
+        return False
+    group_id = batch.group.group_id
+    covered = ledger.covered_ranges(connection, [group_id]).get(group_id, [])
+    wanted = [Range(batch.group.from_block, batch.upto)]
+    return not subtract(wanted, [*covered, *(read.range for read in batch.reads)])
 
 
 def _overlap(a: Range, b: Range) -> bool:
@@ -83,6 +96,12 @@ def _insert(connection: psycopg.Connection, rows: Mapping[Target, Sequence[Row]]
     except psycopg.errors.UniqueViolation:
         for target, lines in rows.items():
             _insert_missing(connection, target, lines)
+
+
+def insert_missing(connection: sa.Connection, rows: Mapping[Target, Sequence[Row]]) -> None:
+    """Add those of `rows` that are not there yet."""
+    for target, lines in rows.items():
+        _insert_missing(driver(connection), target, lines)
 
 
 def _insert_missing(connection: psycopg.Connection, target: Target, rows: Sequence[Row]) -> None:

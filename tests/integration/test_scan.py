@@ -85,10 +85,13 @@ def test_a_head_that_moves_is_followed_run_by_run(migrated: str) -> None:
             assert_same_logs(migrated, "iexec-dev", watched(), upto=head)
 
 
-def test_only_final_blocks_are_read(migrated: str) -> None:
+def test_what_is_not_final_yet_is_read_and_called_pending(migrated: str) -> None:
     with replay("iexec-dev", "--finality-lag", "20") as chain:
         ingest(migrated, chain.url, IEXEC)
-    assert_same_logs(migrated, "iexec-dev", watched(), upto=127)
+    assert_same_logs(migrated, "iexec-dev", watched())
+    with psycopg.connect(migrated) as connection:
+        query = "SELECT finality, min(last_block) > 127 FROM analytics.tasks GROUP BY 1 ORDER BY 1"
+        assert connection.execute(query).fetchall() == [("final", False), ("pending", True)]
 
 
 def test_coverage_says_what_was_read_and_how_it_is_known(migrated: str) -> None:

@@ -1,0 +1,57 @@
+"""When to look at the head: at once when a subscription tells of a block, else when the next one should be there."""
+
+import time
+from collections.abc import Callable
+
+from indexer.rpc.types import Header
+
+FIRST_REST, LONGEST_REST = 0.5, 15.0  # seconds after a failure, doubled by each further one in a row
+LEAST, MOST = 0.25, 5.0  # seconds between two polls
+RETRIES = 8  # polls in the time of one block, once that is overdue
+SILENT = 3.0  # a subscription is believed for this many block times after its last word, and `MOST` seconds more
+
+
+class Wake:
+    """For one chain. `told`: the newest header that a subscription has told and nobody has looked at yet."""
+
+    def __init__(self, least: float = LEAST, clock: Callable[[], float] = time.time) -> None:
+        self._least, self._clock = least, clock
+        self._polled_at = self._heard_at = 0.0
+        self._expected_at = self._rests_until = 0.0
+        self._failures = 0
+        self.told: Header | None = None
+
+    def hear(self, header: Header) -> None:
+        """A subscription told of `header`. Older ones come after newer ones when providers differ."""
+        self._heard_at = self._clock()
+        if self.told is None or int(header.number, 16) >= int(self.told.number, 16):
+            self.told = header
+
+    def due(self, pace: float) -> bool:
+        """Whether to poll now; `pace`: seconds per block."""
+        now = self._clock()
+        if now < self._rests_until:
+            return False
+        if self.told:
+            return True
+        if now - self._heard_at < SILENT * pace + MOST:
+            return False
+        every = min(max(pace / RETRIES, self._least), MOST)
+        return now - self._polled_at >= every and now >= min(self._expected_at, self._polled_at + pace + MOST)
+
+    def take(self) -> Header | None:
+        """What a subscription told, to be looked at now."""
+        self._polled_at, told, self.told = self._clock(), self.told, None
+        return told
+
+    def failed(self) -> None:
+        """What was to be done did not work: rest a while, longer each time."""
+        self._rests_until = self._clock() + min(FIRST_REST * 2**self._failures, LONGEST_REST)
+        self._failures += 1
+
+    def saw(self, newest: Header, pace: float, *, wall: bool) -> None:
+        """The newest block is `newest`. `wall`: its time is that of our clock, so that the next one can be expected."""
+        self._failures = 0
+        age = self._clock() - int(newest.timestamp, 16)
+        known = wall and 0 <= age < MOST + 2 * pace
+        self._expected_at = int(newest.timestamp, 16) + pace if known else 0.0

@@ -1,0 +1,121 @@
+"""The head window in the database: unfinalised blocks with the rows of their logs, and the final block below them.
+
+`chain.blocks` holds every block that the window holds, the final one included, so that a reorg that happens while
+nobody looks is found at the next start. All functions work inside the caller's transaction.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from indexer.chain.window import Block, Point
+from indexer.errors import Inconsistent
+from indexer.store import fold, ledger
+from indexer.store.write import Batch, write
+from schema.chain import blocks, chains, groups, reads, reorgs
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+class Stored(NamedTuple):
+    """What is known of a chain's head: number of its final block, held blocks (any order), whether blooms are true."""
+
+    final: int | None
+    blocks: list[Block]
+    blooms: bool | None
+
+
+def load(connection: sa.Connection, chain_id: int) -> Stored:
+    """The stored window of a chain that `sources.settle_chain` has made."""
+    chain = connection.execute(sa.select(chains).where(chains.c.chain_id == chain_id)).one()
+    rows = connection.execute(sa.select(blocks).where(blocks.c.chain_id == chain_id))
+    held = [Block(r.block_number, r.block_hash, r.parent_hash, int(r.block_time.timestamp())) for r in rows]
+    return Stored(chain.final_block, held, None if chain.blooms is None else chain.blooms == "truthful")
+
+
+def note_blooms(connection: sa.Connection, chain_id: int, truthful: bool) -> None:
+    """Remember whether the blooms in this chain's headers can be relied on."""
+    word = "truthful" if truthful else "false"
+    connection.execute(sa.update(chains).where(chains.c.chain_id == chain_id).values(blooms=word))
+
+
+def extend(
+    connection: sa.Connection, chain_id: int, tip: Point, held: Sequence[Block], batches: Sequence[Batch]
+) -> int:  # fmt: skip
+    """Hold `held` above `tip` and write the rows of `batches`, in one transaction; how many rows were new.
+
+    Raises Inconsistent where the stored window does not end at `tip`: somebody else writes this chain.
+    """
+    fold.lock(connection, chain_id)
+    mine = sa.select(groups.c.group_id).where(groups.c.chain_id == chain_id).order_by(groups.c.group_id)
+    connection.execute(mine.with_for_update())
+    _check_tip(connection, chain_id, tip)
+    if held:
+        connection.execute(sa.insert(blocks), [_row(chain_id, block) for block in held])
+        _raise_head(connection, chain_id, held[-1])
+    written = sum(write(connection, batch) for batch in batches)
+    _count_added(connection, chain_id)
+    return written
+
+
+def finalize(connection: sa.Connection, chain_id: int, final: Block) -> None:
+    """`final` and all below it can change no more: raise the final block, forget the held blocks below it."""
+    row = insert(blocks).values(**_row(chain_id, final))
+    connection.execute(row.on_conflict_do_nothing())
+    own = blocks.c.chain_id == chain_id
+    connection.execute(sa.delete(blocks).where(own, blocks.c.block_number < final.number))
+    greatest = sa.func.greatest(chains.c.final_block, final.number)
+    connection.execute(sa.update(chains).where(chains.c.chain_id == chain_id).values(final_block=greatest))
+
+
+def _check_tip(connection: sa.Connection, chain_id: int, tip: Point) -> None:
+    newest = sa.select(blocks.c.block_number, blocks.c.block_hash).where(blocks.c.chain_id == chain_id)
+    row = connection.execute(newest.order_by(blocks.c.block_number.desc()).limit(1)).one_or_none()
+    if row is not None and (row.block_number, row.block_hash) != tip:
+        message = f"its newest block is {row.block_number}, not {tip.number}: another process writes this chain"
+        raise Inconsistent(message, provider="chain.blocks")
+
+
+def _row(chain_id: int, block: Block) -> dict[str, object]:
+    return {
+        "chain_id": chain_id,
+        "block_number": block.number,
+        "block_hash": block.hash,
+        "parent_hash": block.parent,
+        "block_time": time_of(block.timestamp),
+    }
+
+
+def time_of(seconds: int) -> datetime:
+    """A block's time; what no calendar holds becomes the end of it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return END_OF_TIME
+
+
+def _raise_head(connection: sa.Connection, chain_id: int, newest: Block) -> None:
+    lower = sa.or_(chains.c.head_block.is_(None), chains.c.head_block <= newest.number)
+    raised = sa.update(chains).where(chains.c.chain_id == chain_id, lower)
+    connection.execute(
+        raised.values(head_block=newest.number, head_time=time_of(newest.timestamp), seen_at=sa.func.now())
+    )
+
+
+def _count_added(connection: sa.Connection, chain_id: int) -> None:
+    """Say of reorgs how many logs the new branch brought, once it is read up to the height of the old head."""
+    open_ones = sa.select(reorgs).where(reorgs.c.chain_id == chain_id, reorgs.c.rows_added.is_(None))
+    found = connection.execute(open_ones).all()
+    if not found:
+        return
+    done = min((group.read_to or -1 for group in ledger.load_groups(connection, chain_id)), default=-1)
+    for row in found:
+        last = row.ancestor + row.depth
+        if done < last:
+            continue
+        inside = sa.and_(reads.c.chain_id == chain_id, reads.c.from_block > row.ancestor, reads.c.to_block <= last)
+        added = sa.select(sa.func.coalesce(sa.func.sum(reads.c.logs), 0)).where(inside).scalar_subquery()
+        connection.execute(sa.update(reorgs).where(reorgs.c.reorg_id == row.reorg_id).values(rows_added=added))

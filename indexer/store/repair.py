@@ -1,0 +1,225 @@
+"""A second look at what is stored: does another answer about the same blocks hold the same logs, and if not, repair.
+
+All functions work inside the caller's transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from indexer.chain.ranges import Range
+from indexer.networks import NETWORKS
+from indexer.store import ledger, sources
+from indexer.store.copy import Row, Target, identity
+from indexer.store.fold import Keys, fold_chain, lock, refold_and_prune, touched_keys
+from indexer.store.ledger import Group
+from indexer.store.stored import Place, places, tables_of
+from indexer.store.write import Batch, insert_missing
+from schema import FOLDS
+from schema.chain import chains, groups, reads
+from schema.folds import Fold
+
+
+class Doubt(NamedTuple):
+    """Blocks of one group, which may have been joined with another since, that need a second look, and who answered
+    about them first.
+
+    `why`: unfinal (they were not final when read), distrusted (that provider was caught), wrong (a check failed).
+    """
+
+    group_id: int
+    range: Range
+    providers: frozenset[str]
+    why: str
+
+
+class Difference(NamedTuple):
+    """`missing`: rows of the answer that are not stored; `extra`: places stored that the answer lacks, by table."""
+
+    compared: int
+    missing: dict[Target, list[Row]]
+    extra: dict[str, list[Place]]
+
+    @property
+    def blocks(self) -> list[int]:
+        """The blocks in which answer and tables differ."""
+        missing = {identity(row)[0] for rows in self.missing.values() for row in rows}
+        return sorted(missing | {place[0] for places in self.extra.values() for place in places})
+
+
+def doubted(connection: sa.Connection, chain_id: int, most: int) -> list[Doubt]:
+    """Final blocks that need a second look, lowest first: neighbouring reads together, at most `most` blocks each."""
+    final = sa.select(chains.c.final_block).where(chains.c.chain_id == chain_id).scalar_subquery()
+    r = reads.c
+    query = sa.select(r.group_id, r.from_block, r.to_block, r.provider, r.doubt).where(
+        r.chain_id == chain_id, r.doubt.is_not(None), r.to_block <= final
+    )
+    found: list[Doubt] = []
+    for row in connection.execute(query.order_by(r.group_id, r.from_block, r.to_block)):
+        last = found[-1] if found else None
+        joins = (
+            last and (last.group_id, last.why) == (row.group_id, row.doubt) and last.range.last + 1 == row.from_block
+        )
+        if last and joins and row.to_block - last.range.first < most:
+            found[-1] = last._replace(
+                range=Range(last.range.first, row.to_block), providers=last.providers | {row.provider}
+            )
+        else:
+            found.append(Doubt(row.group_id, Range(row.from_block, row.to_block), frozenset({row.provider}), row.doubt))
+    return found
+
+
+def some_read(connection: sa.Connection, chain_id: int, chance: float) -> Doubt | None:
+    """A read of final blocks that nobody has looked at twice, chosen by `chance` (0 to 1); None when all have been."""
+    r = reads.c
+    final = sa.select(chains.c.final_block).where(chains.c.chain_id == chain_id).scalar_subquery()
+    open_ones = sa.and_(r.chain_id == chain_id, r.doubt.is_(None), r.confirmed_at.is_(None), r.to_block <= final)
+    ends = sa.select(sa.func.min(r.from_block), sa.func.max(r.from_block)).where(open_ones)
+    low, high = connection.execute(ends).one()
+    if low is None:
+        return None
+    start = low + int(chance * (high - low))
+    query = sa.select(reads).where(open_ones, r.from_block >= start).order_by(r.from_block).limit(1)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Doubt(row.group_id, Range(row.from_block, row.to_block), frozenset({row.provider}), "sample")
+
+
+def compare(connection: sa.Connection, batch: Batch, piece: Range) -> Difference:
+    """How the answer `batch` about the blocks `piece` of its group differs from what is stored."""
+    group = batch.group
+    addresses = [bytes.fromhex(member.address[2:]) for member in group.members]
+    stored = places(connection, group.chain_id, addresses, _networks(group), piece)
+    given = {identity(row): (target, row) for target, rows in batch.rows.items() for row in rows}
+    missing: dict[Target, list[Row]] = {}
+    for place in given.keys() - stored.keys():
+        target, row = given[place]
+        missing.setdefault(target, []).append(row)
+    extra: dict[str, list[Place]] = {}
+    for place in stored.keys() - given.keys():
+        extra.setdefault(stored[place], []).append(place)
+    return Difference(len(given), missing, extra)
+
+
+def everything(connection: sa.Connection, batch: Batch, piece: Range) -> Difference:
+    """As if nothing that is stored agreed with `batch`: the blocks `piece` are written anew."""
+    known = compare(connection, Batch(batch.group, batch.reads), piece)
+    return Difference(batch.logs, batch.rows, known.extra)
+
+
+def confirm(connection: sa.Connection, group: Group, doubt: Doubt, provider: str, evidence: str | None) -> None:
+    """The reads of `doubt` hold, says a second look at `group`. Block by block ones become a single row.
+
+    `evidence`: what the range is known by now; None leaves it.
+    """
+    if not ledger.lock_group(connection, group.group_id) or not ledger.knows_all(connection, group):
+        return  # another group was joined with it since: the next call looks at all of its contracts
+    r, piece = reads.c, doubt.range
+    inside = sa.and_(r.from_block >= piece.first, r.to_block <= piece.last)
+    mine = sa.and_(r.chain_id == group.chain_id, r.group_id == doubt.group_id, inside)
+    known = {"evidence": evidence} if evidence else {}
+    done = {"doubt": None, "confirmed_by": provider, "confirmed_at": sa.func.now()} | known
+    connection.execute(sa.update(reads).where(mine).values(done))
+    if evidence and doubt.group_id == group.group_id:
+        ledger.raise_evidence(connection, group.group_id, piece, evidence)
+    _compact(connection, mine)
+
+
+def _compact(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> None:
+    """One row for reads that lie side by side, of one provider and evidence; digests of single blocks are let go."""
+    rows = connection.execute(sa.select(reads).where(mine).order_by(reads.c.from_block)).all()
+    runs: list[list[sa.Row[tuple[object, ...]]]] = []
+    for row in rows:
+        last = runs[-1][-1] if runs else None
+        alike = last and (last.provider, last.evidence, last.to_block + 1) == (
+            row.provider,
+            row.evidence,
+            row.from_block,
+        )
+        if alike:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    for run in runs:
+        if len(run) > 1:
+            first, others = run[0], [row.read_id for row in run[1:]]
+            total = {name: sum(getattr(row, name) for row in run) for name in ("logs", "answer_bytes", "elapsed_ms")}
+            joined = {
+                "to_block": run[-1].to_block,
+                "bound_block": run[-1].bound_block,
+                "bound_hash": run[-1].bound_hash,
+            }
+            connection.execute(sa.delete(reads).where(reads.c.read_id.in_(others)))
+            connection.execute(sa.update(reads).where(reads.c.read_id == first.read_id).values(total | joined))
+
+
+def repair(connection: sa.Connection, batch: Batch, difference: Difference) -> None:
+    """Add the rows that are missing, remove the extra ones, and fold their entities anew."""
+    group, blocks = batch.group, difference.blocks
+    lock(connection, group.chain_id)
+    ledger.lock_group(connection, group.group_id)
+    span = Range(blocks[0], blocks[-1])
+    before = {network: _touched(connection, group, network, span) for network in _networks(group)}
+    for table, gone in difference.extra.items():
+        _remove(connection, group, table, gone)
+    insert_missing(connection, difference.missing)
+    if batch.born:
+        sources.add(connection, group.chain_id, batch.born)
+    back = sa.update(groups).where(groups.c.group_id == group.group_id, groups.c.folded_to >= span.first)
+    connection.execute(back.values(folded_to=span.first - 1))
+    fold_chain(connection, group.chain_id)
+    at_block = max(found.folded_to for found in ledger.load_groups(connection, group.chain_id))
+    for folds in before.values():
+        for fold, keys in folds:
+            refold_and_prune(connection, fold, group.chain_id, keys, at_block)
+
+
+def distrust_reads(connection: sa.Connection, chain_id: int, provider: str) -> int:
+    """Put all reads of `provider` in doubt that neither a proof nor another provider confirms; how many."""
+    r = reads.c
+    unproven = sa.and_(r.evidence.in_(["single", "head-bound"]), r.confirmed_by.is_distinct_from("proof"))
+    alone = sa.or_(r.confirmed_by.is_(None), r.confirmed_by == provider)
+    mine = sa.and_(r.chain_id == chain_id, r.provider == provider, unproven, alone)
+    return connection.execute(sa.update(reads).where(mine).values(doubt="distrusted")).rowcount
+
+
+def doubt_range(connection: sa.Connection, chain_id: int, piece: Range) -> int:
+    """Put all reads that touch the blocks `piece` in doubt, whoever answered; how many."""
+    r = reads.c
+    mine = sa.and_(r.chain_id == chain_id, r.from_block <= piece.last, r.to_block >= piece.first)
+    return connection.execute(sa.update(reads).where(mine).values(doubt="wrong")).rowcount
+
+
+def fold_again(connection: sa.Connection, chain_id: int, first: int) -> None:
+    """Fold anew all entities that events from block `first` on touch."""
+    back = sa.update(groups).where(groups.c.chain_id == chain_id, groups.c.folded_to >= first)
+    connection.execute(back.values(folded_to=first - 1))
+    fold_chain(connection, chain_id)
+
+
+def providers_of(connection: sa.Connection, group: Group, blocks: Iterable[int]) -> frozenset[str]:
+    """Who answered about these blocks."""
+    r, wanted = reads.c, list(blocks)
+    inside = sa.or_(*(sa.and_(r.from_block <= block, r.to_block >= block) for block in wanted))
+    query = sa.select(r.provider).where(r.chain_id == group.chain_id, inside)
+    return frozenset(connection.scalars(query))
+
+
+def _touched(
+    connection: sa.Connection, group: Group, network: str, span: Range
+) -> list[tuple[Fold, Keys]]:  # fmt: skip
+    addresses = [bytes.fromhex(member.address[2:]) for member in group.members if member.network == network]
+    return [(fold, touched_keys(connection, fold, group.chain_id, addresses, *span)) for fold in FOLDS[network]]
+
+
+def _remove(connection: sa.Connection, group: Group, name: str, gone: Sequence[Place]) -> None:
+    tables = {str(table): table for table in tables_of(_networks(group))}
+    c = tables[name].c
+    keys = [(group.chain_id, block, index) for block, index, _ in gone]
+    connection.execute(sa.delete(tables[name]).where(sa.tuple_(c.chain_id, c.block_number, c.log_index).in_(keys)))
+
+
+def _networks(group: Group) -> list[str]:
+    return sorted({member.network for member in group.members} & NETWORKS.keys())
