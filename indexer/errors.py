@@ -11,6 +11,8 @@ TaskscanError
 │   └── DatabaseDown       PostgreSQL does not answer
 ├── TooLarge               ask for less; carries the provider's own ``hint``
 ├── Inconsistent           an answer that contradicts itself or another answer
+├── StateUnreadable        an account whose bytes do not fit the layout of its program
+├── LeaseLost              another process writes this chain now
 └── Terminal               repeating will not help
     ├── RpcRefused         the provider understood and said no
     ├── WrongChain         provider, database and configuration disagree about the chain
@@ -99,6 +101,16 @@ class TooLarge(TaskscanError):
 
 class Inconsistent(TaskscanError):
     """{provider} contradicts itself: {message}"""
+
+
+class StateUnreadable(TaskscanError):
+    """An account of Koii cannot be read: {message}. Its bytes are kept in koii.unreadable_states."""
+
+
+class LeaseLost(TaskscanError):
+    """Another Taskscan process ({holder}) writes chain {chain_id} now. Nothing was written here; this process waits
+    until that one ends.
+    """
 
 
 class Terminal(TaskscanError):

@@ -31,6 +31,15 @@ class Sizer:
     bytes_per_block: float = 0.0
     widest: int = WIDEST
 
+    def begin_with(self, cap: int | None, max_results: int | None, max_batch: int | None) -> None:
+        """Start from what is known of the provider: largest range in blocks, most logs per answer, longest batch."""
+        if cap:
+            self.cap = min(self.cap or cap, cap)
+            self.size = min(self.size, self.cap)
+        self.max_results = max_results or self.max_results
+        if max_batch:
+            self.note_batch_refusal(max_batch)
+
     def note_answer(self, blocks: int, size_bytes: int, seconds: float) -> None:
         """Learn from an answer of `size_bytes` bytes over `blocks` blocks that took `seconds`."""
         self.good = max(self.good, blocks)

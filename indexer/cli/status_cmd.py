@@ -15,9 +15,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 def status(config: ConfigOption = None, as_json: Json = False) -> None:
-    """Say what is read, how far, and how large it is.
+    """Say what is read, how far and how large it is; exit code 1 where data is older than its chain's pace allows.
 
-    Example: taskscan status --json | jq .sources
+    Example: taskscan status --json | jq .late
     """
     chosen = choose(config)
     with opened(chosen.settings) as engine, in_words(engine), engine.connect() as connection:
@@ -28,6 +28,8 @@ def status(config: ConfigOption = None, as_json: Json = False) -> None:
         print(json.dumps(facts, default=str, indent=2))
     else:
         _show(found, place, _free(chosen))
+    if found.late:
+        raise typer.Exit(1)
 
 
 def _free(chosen: Chosen) -> int | None:
@@ -38,13 +40,15 @@ def _free(chosen: Chosen) -> int | None:
 
 def _show(found: Status, place: str, free: int | None) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("network", "chain", "contracts", "read from", "read to", "head", "lag", "evidence"):
+    for name in ("network", "chain", "contracts", "read from", "read to", "head", "to enrich", "lag", "evidence"):
         table.add_column(name, justify="left" if name in ("network", "chain", "evidence") else "right")
     for row in found.sources:
         lag = "-" if row["lag_seconds"] is None else f"{row['lag_seconds']:,.0f} s"
-        numbers = [_number(row[name]) for name in ("contracts", "from_block", "read_to", "head_block")]
+        numbers = [_number(row[name]) for name in ("contracts", "from_block", "read_to", "head_block", "to_enrich")]
         table.add_row(row["network"], row["chain"], *numbers, lag, row["evidence"] or "-")
     out.print(table if found.sources else "nothing is read yet: run `taskscan run`")
+    for reason in found.late:
+        out.print(f"late: {reason}")
     size = sum(row["bytes"] for row in found.tables)
     rows = sum(row["rows"] for row in found.tables)
     out.print(f"\n{place}: {len(found.tables)} tables with rows, about {rows:,} rows, {size / 1e6:,.1f} MB")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from indexer.errors import RateLimited, Transient
+from indexer.errors import RateLimited, TaskscanError, Transient
 
 T = TypeVar("T")
 FIRST_WAIT = 0.25  # seconds, doubled by each further try
@@ -22,20 +22,21 @@ async def with_retries(
     *,
     attempts: int = 6,
     budget_seconds: float = 60.0,
+    errors: tuple[type[TaskscanError], ...] = (Transient,),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     random: Callable[[], float] = randomness.random,
     clock: Callable[[], float] = time.monotonic,
 ) -> T:
     """Call `do` until it succeeds, at most `attempts` times and never waiting past `budget_seconds` from now.
 
-    Only `Transient` errors are tried again, after an exponential wait with full jitter, or after the provider's own
-    `retry_after` plus jitter. TooLarge, Inconsistent and Terminal errors pass at once; at the end the last error does.
+    Only `errors` are tried again, after an exponential wait with full jitter, or after the provider's own
+    `retry_after` plus jitter. All others pass at once; at the end the last error does.
     """
     deadline = clock() + budget_seconds
     for attempt in range(1, attempts + 1):
         try:
             return await do()
-        except Transient as error:
+        except errors as error:
             wait = _wait(error, attempt, random())
             if attempt == attempts or clock() + wait > deadline:
                 raise
@@ -44,7 +45,7 @@ async def with_retries(
     raise ValueError("attempts must be at least 1")
 
 
-def _wait(error: Transient, attempt: int, chance: float) -> float:
+def _wait(error: TaskscanError, attempt: int, chance: float) -> float:
     asked = error.retry_after if isinstance(error, RateLimited) and error.retry_after else 0.0
     jitter: float = chance * min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
     return asked + jitter

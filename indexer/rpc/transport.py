@@ -21,6 +21,7 @@ from indexer.rpc import limits, wire
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.http import HttpPost
 from indexer.rpc.rate import Throttle
+from indexer.rpc.score import Score
 from indexer.rpc.types import Call
 
 T = TypeVar("T")
@@ -35,7 +36,8 @@ class Provider(AsyncHTTPProvider):
     """An endpoint that answers JSON-RPC. `name` is its host and port; the URL is in no text that leaves here.
 
     Counters: `calls` (JSON-RPC calls, each one in a batch counts), `requests` (posts), `bytes_in` (decompressed),
-    `methods` (calls by method). `max_batch`: calls that one batch may hold, as far as is known.
+    `methods` (calls by method). `score`: how it has done.
+    `max_batch`: calls that one batch may hold, as far as is known.
     """
 
     global_ccip_read_enabled = False  # a contract must not make us fetch URLs
@@ -45,6 +47,7 @@ class Provider(AsyncHTTPProvider):
         super().__init__(URI(f"http://{endpoint.name}"), exception_retry_configuration=None)
         self.name = endpoint.name
         self.throttle = Throttle(endpoint.name, endpoint.max_rps, patience=endpoint.timeout)
+        self.score = Score(endpoint.name)
         self.calls = self.requests = self.bytes_in = 0
         self.methods: Counter[str] = Counter()
         self.max_batch = FIRST_BATCH
@@ -79,12 +82,14 @@ class Provider(AsyncHTTPProvider):
         self.calls += len(ids)
         self.methods.update(methods)
         try:
-            raw = await self._post(body)
+            with self.score.post(methods):
+                raw = await self._post(body)
+                self.bytes_in += len(raw)
+                self.score.note_bytes(len(raw))
+                answers = wire.match(raw, ids, self.name)
         except RateLimited as error:
-            self.throttle.pause(error.retry_after)
+            self.throttle.limited(error.retry_after)
             raise
-        self.bytes_in += len(raw)
-        answers = wire.match(raw, ids, self.name)
         if answers.whole is not None:
             raise self._batch_refused(answers.whole, len(ids))
         items = [
@@ -106,17 +111,20 @@ class Provider(AsyncHTTPProvider):
         return answer.result
 
     def _look_through(self, items: list[Item]) -> None:
-        """Some servers refuse a whole batch inside its items: pause for a 429, raise for a batch too long."""
+        """Count errors. Some servers refuse a whole batch inside its items: raise for a batch too long."""
         for item in items:
+            if isinstance(item, TaskscanError):
+                self.score.note_error(item)
             if isinstance(item, RateLimited):
-                self.throttle.pause(item.retry_after)
+                self.throttle.limited(item.retry_after)
             elif isinstance(item, TooLarge) and item.batch:
                 raise self._batch_shrunk(item, len(items))
 
     def _batch_refused(self, answer: wire.Answer, size: int) -> TaskscanError:
         error = limits.from_rpc(self.name, f"a batch of {size} calls", answer.error, self._endpoint.scrub)
+        self.score.note_error(error)
         if isinstance(error, RateLimited):
-            self.throttle.pause(error.retry_after)
+            self.throttle.limited(error.retry_after)
         if isinstance(error, RpcRefused) and error.facts["code"] in UNKNOWN_AS_BATCH:
             error = TooLarge(str(error.facts["message"]), batch=True, provider=self.name)
         return self._batch_shrunk(error, size) if isinstance(error, TooLarge) and error.batch else error

@@ -1,6 +1,7 @@
-"""The database seen from the event loop: one thread that runs transactions, one after the other."""
+"""The database seen from the event loop: one thread that runs transactions, one after the other, and one for folds."""
 
 import asyncio
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
@@ -21,7 +22,15 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._running: psycopg.Connection | None = None
+        self._second = ThreadPoolExecutor(1, thread_name_prefix="fold")
+        self._running: list[psycopg.Connection] = []
+        self._check: Callable[[sa.Connection], None] | None = None
+
+    def guarded(self, check: Callable[[sa.Connection], None]) -> "Store":
+        """The same store, thread included, whose transactions begin with `check(connection)`: see `Lease.check`."""
+        twin = copy.copy(self)
+        twin._check = check
+        return twin
 
     async def run(
         self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -29,18 +38,29 @@ class Store:
         """`do(connection, *args)` in a transaction. Raises DatabaseDown or DatabaseRefused."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._run(do, *args, **kwargs))
 
+    async def beside(
+        self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:  # fmt: skip
+        """The same on a second thread, for what takes long and must not keep writers waiting: folds of a backfill."""
+        return await asyncio.get_running_loop().run_in_executor(self._second, lambda: self._run(do, *args, **kwargs))
+
     def _run(self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with in_words(self.engine), self.engine.begin() as connection:
-            self._running = driver(connection)
+            own = driver(connection)
+            self._running.append(own)
             try:
+                if self._check:
+                    self._check(connection)
                 return do(connection, *args, **kwargs)
             finally:
-                self._running = None
+                self._running.remove(own)
 
     def close(self) -> None:
         """Cancel what is running, wait for its rollback, and give the connections back."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        if running := self._running:
+        for thread in (self._thread, self._second):
+            thread.shutdown(wait=False, cancel_futures=True)
+        for running in tuple(self._running):
             running.cancel_safe(timeout=2)
-        self._thread.shutdown(wait=True)
+        for thread in (self._thread, self._second):
+            thread.shutdown(wait=True)
         self.engine.dispose()

@@ -88,11 +88,14 @@ def taskscan(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return Inside(capfd)
 
 
-def config(folder: Path, *, database: str = "", chain_id: int = 42161, rpc: str = "", **source: Any) -> Path:
+def config(
+    folder: Path, *, database: str = "", chain_id: int = 42161, rpc: str = "", clock: str = "wall", **source: Any
+) -> Path:  # fmt: skip
     """A configuration with one chain and one source; without `database` the embedded server in `folder`."""
     place = f"url = {json.dumps(database)}" if database else f"data_dir = {json.dumps(str(folder / 'data'))}"
     source = {"network": "arbius", "chain": "one", **source}
-    lines = [f"[database]\n{place}", f'[[chains]]\nname = "one"\nchain_id = {chain_id}\nrpc = [{json.dumps(rpc)}]']
+    chain = f'[[chains]]\nname = "one"\nchain_id = {chain_id}\nclock = "{clock}"\nrpc = [{json.dumps(rpc)}]'
+    lines = [f"[database]\n{place}", chain]
     lines += ["[[sources]]", *(f"{key} = {json.dumps(value)}" for key, value in source.items())]
     path = folder / "my.toml"
     path.write_text("\n".join(lines), encoding="utf-8")

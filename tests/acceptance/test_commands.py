@@ -28,7 +28,7 @@ def node() -> Iterator[Node]:
 def place(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[Path]:
     """A folder with a configuration that reads `node` into an embedded database, which has read everything."""
     folder = tmp_path_factory.mktemp("a [place]")  # brackets, as rich takes them for markup
-    config(folder, rpc=node.url, addresses=[ENGINE])
+    config(folder, rpc=node.url, addresses=[ENGINE], clock="head")
     said = finish(start("run", "--until-synced", "--config", "my.toml", cwd=folder, env=environment()))
     assert said.code == 0, said.err
     yield folder
@@ -80,6 +80,9 @@ def test_status_as_json_is_json_alone(here: Path, taskscan: Inside) -> None:
     assert isinstance(source["lag_seconds"], float)
     assert facts["free_disk_bytes"] > 0
     assert facts["unknown_logs"] == facts["incidents"] == 0
+    assert facts["late"] == []
+    assert [one["provider"].split(":")[0] for one in facts["providers"]] == ["127.0.0.1"]
+    assert [one["chain_id"] for one in facts["leases"]] == [42161]
 
 
 def test_the_url_is_alone_on_its_line_and_stays(here: Path, taskscan: Inside) -> None:

@@ -61,6 +61,7 @@ def url_of(folder: Path) -> str | None:
 
 def read_to(database: str) -> int | None:
     query = "SELECT CASE WHEN count(read_to) = count(*) THEN min(read_to) END FROM analytics.freshness"
+    query += " WHERE chain = 'devnet'"
     try:
         with psycopg.connect(database) as connection:
             row = connection.execute(query).fetchone()
