@@ -1,0 +1,73 @@
+"""Tasks as they were at a block or a time of the past; what is not covered is refused, not guessed."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from indexer.errors import UsageError
+from schema.analytics import tasks
+from schema.chain import chains
+
+
+class Past(NamedTuple):
+    """One chain at a moment of the past. `at_time` is None where only the block was given."""
+
+    chain_id: int
+    block: int
+    at_time: datetime | None
+
+
+def resolve(connection: sa.Connection, text: str, chain: str | None = None) -> list[Past]:
+    """What `text`, a block number or a time such as 2026-01-31 or 2026-01-31T12:00Z, means on `chain`, else on all.
+
+    Raises UsageError for what is neither, for a block where several chains are meant, and for what is not covered.
+    """
+    known = {row.name: row.chain_id for row in connection.execute(sa.select(chains.c.name, chains.c.chain_id))}
+    if chain is not None and chain not in known:
+        raise UsageError(
+            f"There is no chain {chain!r} in the database; there are {', '.join(sorted(known)) or 'none'}."
+        )
+    wanted = [known[chain]] if chain is not None else sorted(known.values())
+    if text.isdecimal():
+        if len(wanted) != 1:
+            raise UsageError(f"Block {text} can be of any of {', '.join(sorted(known))}: add the filter chain=NAME.")
+        past = [Past(wanted[0], int(text), None)]
+    else:
+        moment = _time(text)
+        past = [
+            Past(number, _asked(connection, sa.func.analytics.block_at(number, moment)), moment) for number in wanted
+        ]
+    for there in past:
+        _asked(connection, sa.func.analytics.moment(*there))
+    return past
+
+
+def tasks_at(past: list[Past]) -> sa.Subquery:
+    """`analytics.tasks` as of then, to select from."""
+    columns = [sa.column(column.name, column.type) for column in tasks.c]
+    parts = [sa.select(sa.func.analytics.tasks_at(*there).table_valued(*columns).alias(f"at_{n}")) for n, there in
+             enumerate(past)]  # fmt: skip
+    return sa.union_all(*parts).subquery("tasks")
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is neither a block number nor a time such as 2026-01-31T12:00Z.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _asked(connection: sa.Connection, question: sa.Function[Any]) -> Any:
+    """The answer of a function that raises what is not covered. Raises UsageError."""
+    try:
+        with connection.begin_nested():
+            return connection.scalar(sa.select(question))
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.NoDataFound | psycopg.errors.NumericValueOutOfRange):
+            said = error.orig.diag.message_primary or str(error.orig)
+            raise UsageError(f"{said[:1].upper()}{said[1:]}.") from None
+        raise

@@ -1,0 +1,203 @@
+-- What was true at a past block. Rows that nothing has changed since are taken as they are, the others folded again.
+
+CREATE OR REPLACE FUNCTION analytics.known_time(chain bigint, block bigint)
+RETURNS TABLE (block_number bigint, block_time timestamptz)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    events regclass;
+    found bigint;
+    at timestamptz;
+BEGIN
+    SELECT x.block_number, x.block_time INTO known_time.block_number, known_time.block_time
+    FROM (
+        (SELECT b.block_number, b.block_time FROM chain.blocks b
+         WHERE b.chain_id = chain AND b.block_number <= block ORDER BY b.block_number DESC LIMIT 1)
+        UNION ALL
+        (SELECT v.to_block, v.to_time FROM chain.coverage v JOIN chain.groups g USING (group_id)
+         WHERE g.chain_id = chain AND v.to_block <= block AND v.to_time IS NOT NULL ORDER BY v.to_block DESC LIMIT 1)
+        UNION ALL
+        SELECT c.head_block, c.head_time FROM chain.chains c WHERE c.chain_id = chain AND c.head_block <= block
+    ) AS x
+    ORDER BY x.block_number DESC LIMIT 1;
+    FOR events IN
+        SELECT a.attrelid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE a.attname = 'tx_index' AND c.relkind = 'r'
+          AND c.relnamespace IN ('arbius'::regnamespace, 'iexec'::regnamespace)
+    LOOP
+        EXIT WHEN known_time.block_number = block;
+        EXECUTE format('SELECT e.block_number, e.block_time FROM %s e WHERE e.chain_id = $1 AND e.block_number <= $2
+                        ORDER BY e.block_number DESC LIMIT 1', events) INTO found, at USING chain, block;
+        IF found > coalesce(known_time.block_number, -1) THEN
+            known_time.block_number := found;
+            known_time.block_time := at;
+        END IF;
+    END LOOP;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION analytics.known_time(bigint, bigint) IS
+    'The newest block at or below this one whose time is known: of an event, a header, or the end of a range.';
+
+CREATE OR REPLACE FUNCTION analytics.moment(chain bigint, block bigint, at_time timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    first bigint;
+    last bigint;
+BEGIN
+    SELECT min(s.from_block), min(coalesce(g.folded_to, -1)) FILTER (WHERE s.from_block <= block)
+    INTO first, last
+    FROM chain.sources s JOIN chain.groups g USING (group_id)
+    WHERE s.chain_id = chain AND s.active;
+    IF first IS NULL OR block IS NULL OR block < first OR block > last THEN
+        RAISE EXCEPTION 'block % of chain % is not covered: it is read from block % to %',
+            block, chain, coalesce(first::text, '-'), coalesce(nullif(last, -1)::text, '-')
+            USING ERRCODE = 'no_data_found';
+    END IF;
+    RETURN coalesce(at_time, (SELECT k.block_time FROM analytics.known_time(chain, block) k));
+END
+$$;
+COMMENT ON FUNCTION analytics.moment(bigint, bigint, timestamptz) IS
+    'The time at which a past block is looked at: at_time, else the newest time known up to the block. Raises an error'
+    ' for a block that is not read and folded.';
+
+CREATE OR REPLACE FUNCTION arbius.tasks_at(chain_id bigint, block bigint, at_time timestamptz)
+RETURNS SETOF analytics.tasks -- its columns keep the collation that indexes on hex text need
+LANGUAGE sql STABLE
+AS $$
+    SELECT 'arbius'::text, c.name, t.chain_id,
+           analytics.hex(t.address) COLLATE "C", analytics.hex(t.task_id) COLLATE "C",
+           CASE s.network_status
+               WHEN 'open' THEN 'open'
+               WHEN 'retracted' THEN 'cancelled'
+               WHEN 'challengeable' THEN 'review'
+               WHEN 'claimable' THEN 'claimable'
+               WHEN 'voting' THEN 'disputed'
+               WHEN 'awaiting_finish' THEN 'disputed'
+               WHEN 'contestation_succeeded' THEN 'failed'
+               WHEN 'claimed' THEN 'succeeded'
+               WHEN 'forfeited' THEN 'succeeded'
+               WHEN 'contestation_failed' THEN 'succeeded'
+           END,
+           s.network_status,
+           analytics.hex(t.owner) COLLATE "C", analytics.hex(f.sender) COLLATE "C", analytics.hex(f.model) COLLATE "C",
+           f.fee::numeric, 'AIUS'::text, f.fee * 1e-18, f.blocktime,
+           coalesce(f.finished_at, f.claimed_at, f.retracted_at), f.submitted_block, f.last_block,
+           CASE WHEN f.last_block <= c.final_block THEN 'final' ELSE 'pending' END
+    FROM arbius.tasks t
+    JOIN chain.chains c ON c.chain_id = t.chain_id
+    CROSS JOIN LATERAL (
+        SELECT t.model, t.fee, t.sender, t.blocktime, t.stage, t.solution_validator, t.solution_blocktime,
+               t.contested_at, t.yeas, t.nays, t.finished_at, t.claimed_at, t.retracted_at, t.submitted_block,
+               t.last_block, t.last_at
+        WHERE t.last_block <= $2
+        UNION ALL
+        SELECT p.model, p.fee, p.sender, p.blocktime, p.stage, p.solution_validator, p.solution_blocktime,
+               p.contested_at, p.yeas, p.nays, p.finished_at, p.claimed_at, p.retracted_at, p.submitted_block,
+               p.last_block, p.last_at
+        FROM arbius.fold_tasks($1, ARRAY[t.address], ARRAY[t.task_id], $2) p
+        WHERE t.last_block > $2
+    ) AS f
+    LEFT JOIN LATERAL (
+        SELECT l.network_status
+        FROM arbius.live_state(t.chain_id, t.address, f.stage, f.solution_validator,
+                               coalesce(f.solution_blocktime, f.last_at), coalesce(f.contested_at, f.last_at),
+                               f.yeas + f.nays, $3, $2) l
+    ) AS v ON f.stage IN ('solved', 'contested')
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN f.stage IN ('solved', 'contested') THEN v.network_status
+                    WHEN f.stage <> 'finished' THEN f.stage END AS network_status
+    ) AS s
+    WHERE t.chain_id = $1 AND (t.submitted_block IS NULL OR t.submitted_block <= $2)
+$$;
+COMMENT ON FUNCTION arbius.tasks_at(bigint, bigint, timestamptz) IS
+    'Tasks of Arbius as they were at a block and time, as analytics.tasks_at shows them.';
+
+CREATE OR REPLACE FUNCTION iexec.tasks_at(chain_id bigint, block bigint, at_time timestamptz)
+RETURNS SETOF analytics.tasks -- its columns keep the collation that indexes on hex text need
+LANGUAGE sql STABLE
+AS $$
+    SELECT 'iexec'::text, c.name, t.chain_id,
+           analytics.hex(t.address) COLLATE "C", analytics.hex(t.taskid) COLLATE "C",
+           CASE
+               WHEN f.status = 3 THEN 'succeeded'
+               WHEN f.status = 4 THEN 'failed'
+               WHEN $3 >= iexec.deadline(f.start_time, t.timeref, 10) THEN 'claimable'
+               WHEN f.status = 2 THEN 'review'
+               WHEN f.status = 1 THEN 'running'
+               ELSE 'open'
+           END,
+           CASE
+               WHEN f.status = 3 THEN 'COMPLETED'
+               WHEN f.status = 4 THEN 'FAILED'
+               WHEN $3 >= iexec.deadline(f.start_time, t.timeref, 10) THEN 'TIMEOUT'
+               WHEN f.status = 2 THEN 'REVEALING'
+               WHEN f.status = 1 THEN 'ACTIVE'
+               ELSE 'UNSET'
+           END,
+           analytics.hex(t.requester) COLLATE "C", analytics.hex(f.payer) COLLATE "C",
+           analytics.hex(t.app) COLLATE "C",
+           f.fee::numeric, 'RLC'::text, f.fee / 1e9, f.start_time, coalesce(f.finalized_at, f.claimed_at),
+           f.deal_block, f.last_block,
+           CASE WHEN f.last_block <= c.final_block THEN 'final' ELSE 'pending' END
+    FROM iexec.tasks t
+    JOIN chain.chains c ON c.chain_id = t.chain_id
+    CROSS JOIN LATERAL (
+        SELECT t.status, t.start_time, t.payer, t.fee, t.finalized_at, t.claimed_at, t.deal_block, t.last_block
+        WHERE t.last_block <= $2
+        UNION ALL
+        SELECT p.status, p.start_time, p.payer, p.fee, p.finalized_at, p.claimed_at, p.deal_block, p.last_block
+        FROM iexec.fold_tasks($1, ARRAY[t.address], ARRAY[t.taskid], $2) p
+        WHERE t.last_block > $2
+    ) AS f
+    WHERE t.chain_id = $1 AND (t.deal_block IS NULL OR t.deal_block <= $2)
+$$;
+COMMENT ON FUNCTION iexec.tasks_at(bigint, bigint, timestamptz) IS
+    'Tasks of iExec as they were at a block and time, as analytics.tasks_at shows them.';
+
+CREATE OR REPLACE FUNCTION analytics.tasks_at(chain_id bigint, block bigint, at_time timestamptz DEFAULT NULL)
+RETURNS SETOF analytics.tasks -- its columns keep the collation that indexes on hex text need
+LANGUAGE sql STABLE
+AS $$
+    SELECT a.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL arbius.tasks_at($1, $2, m.time) a
+    UNION ALL
+    SELECT i.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL iexec.tasks_at($1, $2, m.time) i
+$$;
+COMMENT ON FUNCTION analytics.tasks_at(bigint, bigint, timestamptz) IS
+    'analytics.tasks as of a past block of a chain, with later enrichment. States that time changes are those of'
+    ' at_time; without it, of the newest time known up to the block (that of the block itself where it has an event).'
+    ' An error tells where the block is not read and folded.';
+
+CREATE OR REPLACE FUNCTION analytics.block_at(chain bigint, at_time timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    low bigint;
+    high bigint;
+    middle bigint;
+    known record;
+BEGIN
+    SELECT min(s.from_block), min(coalesce(g.folded_to, -1)) INTO low, high
+    FROM chain.sources s JOIN chain.groups g USING (group_id)
+    WHERE s.chain_id = chain AND s.active;
+    SELECT * INTO known FROM analytics.known_time(chain, high);
+    IF known.block_time IS NULL OR at_time > known.block_time THEN
+        RAISE EXCEPTION 'what was true at % on chain % is not known: it is read up to %',
+            at_time, chain, coalesce(known.block_time::text, 'nothing') USING ERRCODE = 'no_data_found';
+    END IF;
+    WHILE low < high LOOP -- times never fall from block to block
+        middle := (low + high + 1) / 2;
+        SELECT * INTO known FROM analytics.known_time(chain, middle);
+        IF known.block_time IS NULL OR known.block_time <= at_time THEN
+            low := middle;
+        ELSE
+            high := known.block_number - 1;
+        END IF;
+    END LOOP;
+    RETURN low;
+END
+$$;
+COMMENT ON FUNCTION analytics.block_at(bigint, timestamptz) IS
+    'A block up to which everything that had happened by a time is known, and nothing later. Raises an error for a time'
+    ' that is not read yet.';
