@@ -15,6 +15,7 @@ _NUMBERS: dict[str, TypeEngine[Any]] = {
     "nays": _BIG, "submitted": _BIG, "accepted": _BIG, "lost": _BIG, "tasks": _BIG, "succeeded": _BIG,
     "failed": _BIG, "disputed": _BIG, "workers": _BIG, "fee": _AMOUNT, "fee_amount": _AMOUNT, "amount": _AMOUNT,
     "reward": _AMOUNT, "earned": _AMOUNT, "slashed": _AMOUNT, "fees": _AMOUNT, "rewards": _AMOUNT, "day": Date(),
+    "stage_number": _BIG,
 }  # fmt: skip
 
 
@@ -33,6 +34,7 @@ tasks = _view(
     "network chain chain_id contract task_id status network_status requester submitter subject fee fee_token"
     " fee_amount submitted_at finished_at submitted_block last_block finality",
 )
+tasks_by_stage = _view("tasks_by_stage", " ".join([*tasks.c.keys(), "stage", "stage_number"]))
 work = _view(
     "work", "network chain chain_id contract task_id worker state submitted_at settled_at reward reward_token round"
 )
@@ -45,6 +47,7 @@ disputes = _view(
     "network chain chain_id contract task_id opened_by against opened_at yeas nays leading deadline outcome settled_at",
 )
 workers = _view("workers", "network chain worker submitted accepted lost earned slashed first_at last_at")
+status_counts = _view("status_counts", "network chain chain_id status tasks")
 daily = _view("daily", "network chain day tasks succeeded failed disputed workers fees rewards")
 
 VIEWS: dict[str, TableClause] = {view.name: view for view in (tasks, work, payments, disputes, workers, daily)}
@@ -53,7 +56,7 @@ VIEWS: dict[str, TableClause] = {view.name: view for view in (tasks, work, payme
 NEWEST: dict[str, tuple[str, ...]] = {
     "tasks": ("submitted_at", "task_id"),
     "work": ("submitted_at", "task_id"),
-    "payments": ("block", "task_id"),
+    "payments": ("block_time", "task_id"),
     "disputes": ("opened_at", "task_id"),
     "workers": ("last_at", "worker"),
     "daily": ("day", "network"),

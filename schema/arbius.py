@@ -52,9 +52,9 @@ for _event, _by in (
 
 FOLDS: tuple[Fold, ...] = (
     Fold(entities.parameters, "since_block"),
-    Fold(entities.tasks, "task_id", frozenset({"owner", "version", "cid", "input"})),
-    Fold(entities.solutions, "task_id", frozenset({"cid", "stake"})),
-    Fold(entities.contestations, "task_id", frozenset({"slash_amount"})),
+    Fold(entities.tasks, "task_id", frozenset({"owner", "version", "cid", "input"}), by_range=True),
+    Fold(entities.solutions, "task_id", frozenset({"cid", "stake"}), by_range=True),
+    Fold(entities.contestations, "task_id", frozenset({"slash_amount"}), by_range=True),
     Fold(entities.votes, "task_id"),
     Fold(entities.models, "model_id", frozenset({"cid", "registered_fee", "registered_addr"})),
     Fold(entities.validators, "validator", frozenset({"staked", "since"})),

@@ -59,9 +59,13 @@ Index("ix_tasks_sender_hex", hex_text(tasks.c.sender), tasks.c.blocktime)
 Index("ix_tasks_model_hex", hex_text(tasks.c.model), tasks.c.blocktime)
 Index("ix_tasks_owner_hex", hex_text(tasks.c.owner), tasks.c.blocktime, postgresql_where=text("owner IS NOT NULL"))
 Index("ix_tasks_blocktime", tasks.c.blocktime)
-_LIVE = text("stage IN ('open', 'solved', 'contested')")
-Index("ix_tasks_live", tasks.c.stage, tasks.c.blocktime, postgresql_where=_LIVE)
+_NOT_CLAIMED = text("stage <> 'claimed'")  # what most tasks come to is found without an index on stages
+Index("ix_tasks_stage", tasks.c.stage, tasks.c.blocktime, postgresql_where=_NOT_CLAIMED)
+for _who in (tasks.c.sender, tasks.c.model):
+    _columns = hex_text(_who), tasks.c.stage, tasks.c.blocktime
+    Index(f"ix_tasks_{_who.name}_stage", *_columns, postgresql_where=_NOT_CLAIMED)
 
+Index("ix_tasks_to_enrich", tasks.c.chain_id, tasks.c.submitted_block, postgresql_where=text("input IS NULL"))
 Index("ix_tasks_refunded", tasks.c.finished_at, postgresql_where=text("outcome = 'succeeded'"))
 Index("ix_tasks_retracted_at", tasks.c.retracted_at, postgresql_where=text("retracted_at IS NOT NULL"))
 
@@ -103,6 +107,7 @@ solutions = entity(
 Index("ix_solutions_task_id_hex", hex_text(solutions.c.task_id))
 Index("ix_solutions_validator_hex", hex_text(solutions.c.validator), solutions.c.blocktime)
 Index("ix_solutions_blocktime", solutions.c.blocktime)
+Index("ix_solutions_to_enrich", solutions.c.chain_id, solutions.c.submitted_block, postgresql_where=text("cid IS NULL"))
 Index("ix_solutions_paid_at", solutions.c.paid_at, postgresql_where=text("paid_at IS NOT NULL"))
 
 contestations = entity(

@@ -10,12 +10,14 @@ class Fold:
     """An entity table with its two SQL functions, `fold_<table>` and `touched_<table>` in the table's schema.
 
     `key` is the column by which the fold is keyed, beside chain_id and address; it may be coarser than the primary
-    key. `enriched` are columns that no event fills: a fold never changes them.
+    key. `enriched` are columns that no event fills: a fold never changes them. `by_range`: there is also a form of
+    `fold_<table>` that takes the block from which on the keys have events.
     """
 
     table: Table
     key: str
     enriched: frozenset[str] = frozenset()
+    by_range: bool = False
 
     @property
     def schema(self) -> str:

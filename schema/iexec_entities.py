@@ -114,6 +114,8 @@ tasks = table(
     category uint256
     timeref uint256 seconds: work_clock_time_ref of the category
     results_callback bytea
+    fees numeric nRLC that the payer paid once it was settled
+    rewards numeric nRLC of all who were rewarded: workers, pool, app and dataset owners
     """,
 )
 
@@ -219,12 +221,20 @@ orders = table(
 
 Index(None, deals.c.workerpool)
 Index(None, tasks.c.start_time)
-Index("ix_tasks_live", tasks.c.status, tasks.c.start_time, postgresql_where=text("status < 3"))
+Index("ix_tasks_status", tasks.c.status, tasks.c.start_time, postgresql_where=text("status <> 3"))
 Index("ix_tasks_taskid_hex", hex_text(tasks.c.taskid))
 Index("ix_tasks_payer_hex", hex_text(tasks.c.payer), tasks.c.start_time)
 for _fact in (tasks.c.requester, tasks.c.app):
     _known = text(f"{_fact.name} IS NOT NULL")
     Index(f"ix_tasks_{_fact.name}_hex", hex_text(_fact), tasks.c.start_time, postgresql_where=_known)
+for _table, _newest, _lacking in (
+    (deals, "block_number", "enriched_from IS NULL"),
+    (contributions, "first_block", "weight IS NULL"),
+    (tasks, "finalized_block", "finalized_at IS NOT NULL AND results_callback IS NULL"),
+):
+    _place = (_table.c.chain_id, _table.c[_newest])
+    Index(f"ix_{_table.name}_to_enrich", *_place, postgresql_where=text(_lacking))
+Index("ix_tasks_to_date", tasks.c.chain_id, tasks.c.dealid, postgresql_where=text("timeref IS NULL"))
 Index("ix_contributions_taskid_hex", hex_text(contributions.c.taskid))
 Index("ix_contributions_worker_hex", hex_text(contributions.c.worker), contributions.c.contributed_at)
 Index(None, contributions.c.contributed_at)

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from psycopg import sql
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 
 from indexer.networks import NETWORKS
@@ -23,43 +24,71 @@ from schema.folds import Fold
 KEYS_AT_ONCE = 20_000
 DEEP_LOGS = 5_000  # from here on it pays to let the planner see how large the tables are
 LOGS_AT_ONCE = 100_000  # of a deep backfill: large enough to fold set-wise, small enough to keep transactions short
+FOLD_LOCK = "taskscan: folds of a chain"
 
 Keys = Sequence[tuple[bytes, object]]
 
 
-def fold_if_due(connection: sa.Connection, group: Group, upto: int) -> None:
-    """Fold after a write: at the head at once, in a deep backfill when enough logs have come together."""
-    groups_now = {found.group_id: found for found in ledger.load_groups(connection, group.chain_id)}
-    now = groups_now.get(group.group_id)
-    if now is None or now.read_to is None or now.read_to <= now.folded_to:
-        return  # gone from the list: all its contracts were removed from the configuration meanwhile
-    if now.read_to >= upto or _waiting(connection, now) >= LOGS_AT_ONCE:
-        fold_chain(connection, group.chain_id)
+def lock(connection: sa.Connection, chain_id: int) -> None:
+    """Wait for the folds of this chain and make later ones wait until the transaction ends.
+
+    It comes before any lock on a group: a fold that has it waits for writers of groups when it notes how far it is.
+    """
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(FOLD_LOCK, chain_id))))
 
 
-def fold_chain(connection: sa.Connection, chain_id: int) -> int:
-    """Fold all that is read without a gap and not folded yet; how many keys were folded.
+def _lock_facts(connection: sa.Connection, chain_id: int) -> None:
+    """Keep out whoever writes facts into entities meanwhile: they take this lock too."""
+    row = sa.select(chains.c.chain_id).where(chains.c.chain_id == chain_id)
+    connection.execute(row.with_for_update(key_share=True))
+
+
+def fold_chain(connection: sa.Connection, chain_id: int, group_id: int | None = None) -> int:
+    """Fold all that is read without a gap and not folded yet, or only that of one group; how many keys were folded.
 
     Folds of one chain wait for each other, so that of two writers the later one sees the rows of both.
     """
-    lock = sa.select(chains.c.chain_id).where(chains.c.chain_id == chain_id).with_for_update(key_share=True)
-    connection.execute(lock)
+    lock(connection, chain_id)
+    _lock_facts(connection, chain_id)
     found = ledger.load_groups(connection, chain_id)
-    at_block = max((group.read_to for group in found if group.read_to is not None), default=None)
-    if at_block is None:
-        return 0
-    # A group that another transaction writes waits for this lock, or will fold later: waiting for it is a deadlock.
-    mine = sa.select(groups.c.group_id).where(groups.c.chain_id == chain_id).with_for_update(skip_locked=True)
-    free = set(connection.scalars(mine))
-    return sum(_fold_group(connection, group, at_block) for group in found if group.group_id in free)
+    due = [(group, group.read_to) for group in found if group_id in (None, group.group_id) and _lags(group)]
+    return _fold_groups(connection, found, due)
 
 
-def _fold_group(connection: sa.Connection, group: Group, at_block: int) -> int:
-    first, last = group.folded_to + 1, group.read_to
-    if last is None or last < first:
-        return 0
-    keys = 0
-    deep = _waiting(connection, group) >= DEEP_LOGS
+def fold_portion(connection: sa.Connection, chain_id: int) -> bool:
+    """Fold the next `LOGS_AT_ONCE` logs of a deep backfill; False when fewer wait for it.
+
+    Writers of the chain go on meanwhile: what they write lies above the blocks that are folded here.
+    """
+    lock(connection, chain_id)
+    _lock_facts(connection, chain_id)
+    found = ledger.load_groups(connection, chain_id)
+    for group in filter(_lags, found):
+        waiting, last = _portion(connection, group)
+        if waiting >= LOGS_AT_ONCE:
+            _fold_groups(connection, found, [(group, last)])
+            return True
+    return False
+
+
+def _lags(group: Group) -> bool:
+    return group.read_to is not None and group.read_to > group.folded_to
+
+
+def _fold_groups(connection: sa.Connection, found: Sequence[Group], due: Sequence[tuple[Group, int | None]]) -> int:
+    """Fold each group of `due` to its block. All that is folded of the chain counts: events of one entity may come
+    from contracts of several groups."""
+    lasts = {group.group_id: last for group, last in due if last is not None}
+    at_block = max([*lasts.values(), *(group.folded_to for group in found)], default=-1)
+    keys = sum(_fold_group(connection, group, lasts[group.group_id], at_block) for group, _ in due)
+    for group_id, last in sorted(lasts.items()):  # at the end: a group's writers wait from here on
+        connection.execute(sa.update(groups).where(groups.c.group_id == group_id).values(folded_to=last))
+    return keys
+
+
+def _fold_group(connection: sa.Connection, group: Group, last: int, at_block: int) -> int:
+    first, keys = group.folded_to + 1, 0
+    deep = _portion(connection, group)[0] >= DEEP_LOGS
     for network in sorted({member.network for member in group.members}):
         if deep:
             _look_again(connection, network)
@@ -67,12 +96,32 @@ def _fold_group(connection: sa.Connection, group: Group, at_block: int) -> int:
         if prepare := NETWORKS[network].prepare:
             prepare(connection, group.chain_id, addresses, first, last)
         for fold in FOLDS[network]:
-            touched = touched_keys(connection, fold, group.chain_id, addresses, first, last)
-            refold(connection, fold, group.chain_id, touched, at_block)
-            keys += len(touched)
-    done = sa.update(groups).where(groups.c.group_id == group.group_id).values(folded_to=last)
-    connection.execute(done)
+            blocks = fold, group.chain_id, addresses, first, last, at_block
+            keys += _fold_many(connection, *blocks) if deep else _fold_few(connection, *blocks)
     return keys
+
+
+def _fold_few(
+    connection: sa.Connection, fold: Fold, chain_id: int, addresses: Sequence[bytes], first: int, last: int,
+    at_block: int,
+) -> int:  # fmt: skip
+    touched = touched_keys(connection, fold, chain_id, addresses, first, last)
+    refold(connection, fold, chain_id, touched, at_block)
+    return len(touched)
+
+
+def _fold_many(
+    connection: sa.Connection, fold: Fold, chain_id: int, addresses: Sequence[bytes], first: int, last: int,
+    at_block: int,
+) -> int:  # fmt: skip
+    """The same without the keys coming here: a deep backfill has hundreds of thousands."""
+    entity = sa.cast(fold.table.fullname, postgresql.REGCLASS)
+    enriched = sa.cast(sorted(fold.enriched), ARRAY(sa.Text()))
+    found = sa.func.analytics.fold_blocks(
+        entity, fold.key, _arrays(fold, [])[1], enriched, fold.by_range, chain_id, _addresses(addresses), first, last,
+        at_block, KEYS_AT_ONCE,
+    )  # fmt: skip
+    return int(connection.execute(sa.select(found)).scalar_one())
 
 
 def touched_keys(
@@ -80,7 +129,7 @@ def touched_keys(
 ) -> list[tuple[bytes, object]]:  # fmt: skip
     """(address, key) of the entities that events of `addresses` in blocks `first` to `last` touch."""
     function = getattr(getattr(sa.func, fold.schema), f"touched_{fold.table.name}")
-    given = function(chain_id, sa.cast(list(addresses), ARRAY(sa.LargeBinary)), first, last)
+    given = function(chain_id, _addresses(addresses), first, last)
     rows = given.table_valued("address", "key").render_derived()
     query = sa.select(rows.c.address, rows.c.key).order_by(rows.c.address, rows.c.key)
     return [(row.address, row.key) for row in connection.execute(query)]
@@ -114,6 +163,10 @@ def _upsert(fold: Fold, rows: sa.Select[tuple[object, ...]]) -> Insert:
     return statement.on_conflict_do_update(index_elements=primary, set_=changed)
 
 
+def _addresses(addresses: Sequence[bytes]) -> sa.Cast[Any]:
+    return sa.cast(list(addresses), ARRAY(sa.LargeBinary()))
+
+
 def _arrays(fold: Fold, keys: Keys) -> list[sa.Cast[Any]]:
     columns = (
         ([address for address, _ in keys], sa.LargeBinary()),
@@ -135,12 +188,16 @@ def _look_again(connection: sa.Connection, network: str) -> None:
         driver(connection).execute(sql.SQL("ANALYZE {}").format(sql.Identifier(network, name)))
 
 
-def _waiting(connection: sa.Connection, group: Group) -> int:
-    """Logs that are read without a gap and not folded yet."""
-    query = sa.select(sa.func.coalesce(sa.func.sum(reads.c.logs), 0)).where(
+def _portion(connection: sa.Connection, group: Group) -> tuple[int, int | None]:
+    """How many logs are read without a gap and not folded yet, and the block with which `LOGS_AT_ONCE` are full."""
+    mine = sa.and_(
         reads.c.chain_id == group.chain_id,
         reads.c.group_id == group.group_id,
         reads.c.from_block > group.folded_to,
         reads.c.to_block <= group.read_to,
     )
-    return int(connection.execute(query).scalar_one())
+    so_far = sa.func.sum(reads.c.logs).over(order_by=reads.c.to_block)
+    sums = sa.select(reads.c.to_block, so_far.label("logs")).where(mine).subquery()
+    enough = sa.func.min(sums.c.to_block).filter(sums.c.logs >= LOGS_AT_ONCE)
+    waiting, last = connection.execute(sa.select(sa.func.max(sums.c.logs), enough)).one()
+    return int(waiting or 0), last

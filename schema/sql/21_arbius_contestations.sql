@@ -99,18 +99,42 @@ AS $$
     LEFT JOIN LATERAL arbius.finish_fees(chain, engine, d.block_number, d.tx_hash, d.log_index, key) p
         ON d.block_number IS NOT NULL
     WHERE coalesce(c.block_number, v.last_block, f.last_block) IS NOT NULL
+    OFFSET 0 -- so that its columns are worked out once, not wherever they are named
 $$;
 COMMENT ON FUNCTION arbius.contestation_of(bigint, bytea, bytea, bigint) IS
     'The contestation of a task from its events up to at_block; no row without any.';
 
-CREATE OR REPLACE FUNCTION arbius.fold_contestations(chain bigint, addresses bytea[], keys bytea[], at_block bigint)
-RETURNS SETOF arbius.contestations
+CREATE OR REPLACE FUNCTION arbius.fold_contestations(
+    chain bigint, addresses bytea[], keys bytea[], from_block bigint, at_block bigint
+) RETURNS SETOF arbius.contestations
 LANGUAGE sql STABLE
 AS $$
     SELECT c.*
-    FROM unnest(addresses, keys) AS k (address, key)
-    CROSS JOIN LATERAL arbius.contestation_of(chain, k.address, k.key, at_block) c
+    FROM ( -- few tasks are contested: the others cost no lookup of their own
+        SELECT x.address, x.task
+        FROM unnest(addresses, keys) AS w (address, key)
+        JOIN arbius.contestation_submitted x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
+        WHERE x.block_number BETWEEN from_block AND at_block
+        UNION
+        SELECT x.address, x.task
+        FROM unnest(addresses, keys) AS w (address, key)
+        JOIN arbius.contestation_vote x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
+        WHERE x.block_number BETWEEN from_block AND at_block
+        UNION
+        SELECT x.address, x.id
+        FROM unnest(addresses, keys) AS w (address, key)
+        JOIN arbius.contestation_vote_finish x ON x.id = w.key AND x.address = w.address AND x.chain_id = chain
+        WHERE x.block_number BETWEEN from_block AND at_block
+    ) AS k
+    CROSS JOIN LATERAL arbius.contestation_of(chain, k.address, k.task, at_block) c
 $$;
+COMMENT ON FUNCTION arbius.fold_contestations(bigint, bytea[], bytea[], bigint, bigint) IS
+    'Contestations of the given tasks, which have no event before from_block, from their events up to at_block.';
+
+CREATE OR REPLACE FUNCTION arbius.fold_contestations(chain bigint, addresses bytea[], keys bytea[], at_block bigint)
+RETURNS SETOF arbius.contestations
+LANGUAGE sql STABLE
+AS $$ SELECT f.* FROM arbius.fold_contestations(chain, addresses, keys, 0, at_block) f $$;
 COMMENT ON FUNCTION arbius.fold_contestations(bigint, bytea[], bytea[], bigint) IS
     'Contestations of the given tasks from their events up to at_block.';
 

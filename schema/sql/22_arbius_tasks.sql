@@ -19,8 +19,37 @@ $$;
 COMMENT ON FUNCTION arbius.stage(text, int, boolean, boolean, boolean, boolean) IS
     'How far a task is by its own events alone; live_state adds what time and losses change.';
 
-CREATE OR REPLACE FUNCTION arbius.fold_tasks(chain bigint, addresses bytea[], keys bytea[], at_block bigint)
-RETURNS SETOF arbius.tasks
+CREATE OR REPLACE FUNCTION arbius.first_solutions(
+    chain bigint, addresses bytea[], keys bytea[], from_block bigint, at_block bigint
+) RETURNS SETOF arbius.solution_submitted
+LANGUAGE sql STABLE
+AS $$
+    SELECT DISTINCT ON (x.task, x.address) x.*
+    FROM unnest(addresses, keys) AS w (address, key)
+    JOIN arbius.solution_submitted x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
+    WHERE x.block_number BETWEEN from_block AND at_block
+    ORDER BY x.task, x.address, x.block_number, x.log_index
+$$;
+COMMENT ON FUNCTION arbius.first_solutions(bigint, bytea[], bytea[], bigint, bigint) IS
+    'The first SolutionSubmitted of each of these tasks in these blocks.';
+
+CREATE OR REPLACE FUNCTION arbius.first_claims(
+    chain bigint, addresses bytea[], keys bytea[], from_block bigint, at_block bigint
+) RETURNS SETOF arbius.solution_claimed
+LANGUAGE sql STABLE
+AS $$
+    SELECT DISTINCT ON (x.task, x.address) x.*
+    FROM unnest(addresses, keys) AS w (address, key)
+    JOIN arbius.solution_claimed x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
+    WHERE x.block_number BETWEEN from_block AND at_block
+    ORDER BY x.task, x.address, x.block_number, x.log_index
+$$;
+COMMENT ON FUNCTION arbius.first_claims(bigint, bytea[], bytea[], bigint, bigint) IS
+    'The first SolutionClaimed of each of these tasks in these blocks.';
+
+CREATE OR REPLACE FUNCTION arbius.fold_tasks(
+    chain bigint, addresses bytea[], keys bytea[], from_block bigint, at_block bigint
+) RETURNS SETOF arbius.tasks
 LANGUAGE sql STABLE
 AS $$
     SELECT chain, k.address, k.key,
@@ -37,7 +66,7 @@ AS $$
            t.tx_hash,
            r.block_number,
            r.block_time,
-           g.suggestions,
+           coalesce(g.suggestions, 0),
            s.addr,
            s.block_number,
            s.block_time,
@@ -57,39 +86,45 @@ AS $$
            greatest(t.block_number, r.block_number, s.block_number, p.block_number, c.last_block, g.last_block),
            greatest(t.block_time, r.block_time, s.block_time, p.block_time, c.last_at, g.last_at)
     FROM unnest(addresses, keys) AS k (address, key)
-    LEFT JOIN LATERAL (
-        SELECT x.model, x.fee, x.sender, x.block_number, x.log_index, x.block_time, x.tx_hash
-        FROM arbius.task_submitted x
-        WHERE x.id = k.key AND x.address = k.address AND x.chain_id = chain AND x.block_number <= at_block
-        ORDER BY x.block_number, x.log_index LIMIT 1
-    ) AS t ON true
-    LEFT JOIN LATERAL (
-        SELECT x.block_number, x.block_time
-        FROM arbius.task_retracted x
-        WHERE x.id = k.key AND x.address = k.address AND x.chain_id = chain AND x.block_number <= at_block
-        ORDER BY x.block_number, x.log_index LIMIT 1
-    ) AS r ON true
-    LEFT JOIN LATERAL (
-        SELECT x.addr, x.block_number, x.block_time
-        FROM arbius.solution_submitted x
-        WHERE x.task = k.key AND x.address = k.address AND x.chain_id = chain AND x.block_number <= at_block
-        ORDER BY x.block_number, x.log_index LIMIT 1
-    ) AS s ON true
-    LEFT JOIN LATERAL (
-        SELECT x.block_number, x.block_time
-        FROM arbius.solution_claimed x
-        WHERE x.task = k.key AND x.address = k.address AND x.chain_id = chain AND x.block_number <= at_block
-        ORDER BY x.block_number, x.log_index LIMIT 1
-    ) AS p ON true
-    CROSS JOIN LATERAL (
-        SELECT count(*)::int AS suggestions, max(x.block_number) AS last_block, max(x.block_time) AS last_at
-        FROM arbius.contestation_suggested x
-        WHERE x.task = k.key AND x.address = k.address AND x.chain_id = chain AND x.block_number <= at_block
-    ) AS g
-    LEFT JOIN LATERAL arbius.contestation_of(chain, k.address, k.key, at_block) c ON true
+    LEFT JOIN (
+        SELECT DISTINCT ON (x.id, x.address)
+               x.id, x.address, x.model, x.fee, x.sender, x.block_number, x.log_index, x.block_time, x.tx_hash
+        FROM unnest(addresses, keys) AS w (address, key)
+        JOIN arbius.task_submitted x ON x.id = w.key AND x.address = w.address AND x.chain_id = chain
+        WHERE x.block_number BETWEEN from_block AND at_block
+        ORDER BY x.id, x.address, x.block_number, x.log_index
+    ) AS t ON t.id = k.key AND t.address = k.address
+    LEFT JOIN (
+        SELECT DISTINCT ON (x.id, x.address) x.id, x.address, x.block_number, x.block_time
+        FROM unnest(addresses, keys) AS w (address, key)
+        JOIN arbius.task_retracted x ON x.id = w.key AND x.address = w.address AND x.chain_id = chain
+        WHERE x.block_number BETWEEN from_block AND at_block
+        ORDER BY x.id, x.address, x.block_number, x.log_index
+    ) AS r ON r.id = k.key AND r.address = k.address
+    LEFT JOIN arbius.first_solutions(chain, addresses, keys, from_block, at_block) s
+        ON s.task = k.key AND s.address = k.address
+    LEFT JOIN arbius.first_claims(chain, addresses, keys, from_block, at_block) p
+        ON p.task = k.key AND p.address = k.address
+    LEFT JOIN (
+        SELECT x.task, x.address, count(*)::int AS suggestions, max(x.block_number) AS last_block,
+               max(x.block_time) AS last_at
+        FROM unnest(addresses, keys) AS w (address, key)
+        JOIN arbius.contestation_suggested x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
+        WHERE x.block_number BETWEEN from_block AND at_block
+        GROUP BY x.task, x.address
+    ) AS g ON g.task = k.key AND g.address = k.address
+    LEFT JOIN arbius.fold_contestations(chain, addresses, keys, from_block, at_block) c
+        ON c.task_id = k.key AND c.address = k.address
     WHERE coalesce(t.block_number, r.block_number, s.block_number, p.block_number, c.last_block, g.last_block)
           IS NOT NULL
 $$;
+COMMENT ON FUNCTION arbius.fold_tasks(bigint, bytea[], bytea[], bigint, bigint) IS
+    'The given tasks, which have no event before from_block, from their events up to at_block.';
+
+CREATE OR REPLACE FUNCTION arbius.fold_tasks(chain bigint, addresses bytea[], keys bytea[], at_block bigint)
+RETURNS SETOF arbius.tasks
+LANGUAGE sql STABLE
+AS $$ SELECT f.* FROM arbius.fold_tasks(chain, addresses, keys, 0, at_block) f $$;
 COMMENT ON FUNCTION arbius.fold_tasks(bigint, bytea[], bytea[], bigint) IS
     'The given tasks from their events up to at_block.';
 
@@ -141,8 +176,9 @@ $$;
 COMMENT ON FUNCTION arbius.claim_fees(bigint, bytea, bigint, bytea, int, bytea) IS
     'The FeesPaid of the SolutionClaimed at this log: the next one in its transaction.';
 
-CREATE OR REPLACE FUNCTION arbius.fold_solutions(chain bigint, addresses bytea[], keys bytea[], at_block bigint)
-RETURNS SETOF arbius.solutions
+CREATE OR REPLACE FUNCTION arbius.fold_solutions(
+    chain bigint, addresses bytea[], keys bytea[], from_block bigint, at_block bigint
+) RETURNS SETOF arbius.solutions
 LANGUAGE sql STABLE
 AS $$
     SELECT chain, k.address, k.key,
@@ -174,19 +210,12 @@ AS $$
            greatest(s.block_number, p.block_number, c.last_block),
            greatest(s.block_time, p.block_time, c.last_at)
     FROM unnest(addresses, keys) AS k (address, key)
-    LEFT JOIN LATERAL (
-        SELECT x.addr, x.block_number, x.block_time, x.tx_hash
-        FROM arbius.solution_submitted x
-        WHERE x.task = k.key AND x.address = k.address AND x.chain_id = chain AND x.block_number <= at_block
-        ORDER BY x.block_number, x.log_index LIMIT 1
-    ) AS s ON true
-    LEFT JOIN LATERAL (
-        SELECT x.addr, x.block_number, x.log_index, x.block_time, x.tx_hash
-        FROM arbius.solution_claimed x
-        WHERE x.task = k.key AND x.address = k.address AND x.chain_id = chain AND x.block_number <= at_block
-        ORDER BY x.block_number, x.log_index LIMIT 1
-    ) AS p ON true
-    LEFT JOIN LATERAL arbius.contestation_of(chain, k.address, k.key, at_block) c ON true
+    LEFT JOIN arbius.first_solutions(chain, addresses, keys, from_block, at_block) s
+        ON s.task = k.key AND s.address = k.address
+    LEFT JOIN arbius.first_claims(chain, addresses, keys, from_block, at_block) p
+        ON p.task = k.key AND p.address = k.address
+    LEFT JOIN arbius.fold_contestations(chain, addresses, keys, from_block, at_block) c
+        ON c.task_id = k.key AND c.address = k.address
     LEFT JOIN LATERAL (
         SELECT * FROM arbius.claim_fees(chain, k.address, p.block_number, p.tx_hash, p.log_index, k.key)
         UNION ALL
@@ -208,5 +237,12 @@ AS $$
     ) AS w ON f.block_number IS NOT NULL
     WHERE coalesce(s.block_number, p.block_number, c.last_block) IS NOT NULL
 $$;
+COMMENT ON FUNCTION arbius.fold_solutions(bigint, bytea[], bytea[], bigint, bigint) IS
+    'Solutions of the given tasks, which have no event before from_block, with what was paid for them.';
+
+CREATE OR REPLACE FUNCTION arbius.fold_solutions(chain bigint, addresses bytea[], keys bytea[], at_block bigint)
+RETURNS SETOF arbius.solutions
+LANGUAGE sql STABLE
+AS $$ SELECT f.* FROM arbius.fold_solutions(chain, addresses, keys, 0, at_block) f $$;
 COMMENT ON FUNCTION arbius.fold_solutions(bigint, bytea[], bytea[], bigint) IS
     'Solutions of the given tasks, with what was paid for them, from their events up to at_block.';

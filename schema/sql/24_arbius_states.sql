@@ -24,6 +24,32 @@ $$;
 COMMENT ON FUNCTION arbius.parameters_at(bigint, bytea, bigint) IS
     'The parameters that states depend on, from the end of at_block on; NULL: newest.';
 
+CREATE OR REPLACE FUNCTION arbius.solved_state(
+    at_time timestamptz, solved_at timestamptz, claim interval, vote interval, loss_blocks_claims boolean,
+    lost_at timestamptz
+) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN at_time <= solved_at + claim THEN 'challengeable'
+        WHEN loss_blocks_claims AND solved_at <= lost_at + claim + vote THEN 'forfeited'
+        ELSE 'claimable'
+    END
+$$;
+COMMENT ON FUNCTION arbius.solved_state(timestamptz, timestamptz, interval, interval, boolean, timestamptz) IS
+    'State of a solved task that is neither claimed nor contested; lost_at: newest contestation that its solver lost.';
+
+CREATE OR REPLACE FUNCTION arbius.status_of(network_status text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE network_status
+        WHEN 'challengeable' THEN 'review'
+        WHEN 'forfeited' THEN 'succeeded'
+        ELSE network_status
+    END
+$$;
+COMMENT ON FUNCTION arbius.status_of(text) IS 'The common word for a state of a solved task.';
+
 CREATE OR REPLACE FUNCTION arbius.live_state(
     chain bigint, engine bytea, stage text, solver bytea, solved_at timestamptz,
     contested_at timestamptz, votes int, at_time timestamptz, at_block bigint
@@ -35,14 +61,11 @@ AS $$
                WHEN stage = 'contested' THEN 'voting'
                WHEN stage = 'finished' THEN NULL
                WHEN stage <> 'solved' THEN stage
-               WHEN n.time <= d.deadline THEN 'challengeable'
-               WHEN p.loss_blocks_claims AND solved_at <= (
+               ELSE arbius.solved_state(n.time, solved_at, p.claim, p.vote, p.loss_blocks_claims, (
                    SELECT max(l.finished_at) FROM arbius.contestations l
                    WHERE l.chain_id = chain AND l.address = engine AND l.solver = live_state.solver
                      AND l.outcome = 'succeeded'
-                     AND l.finished_block <= coalesce(at_block, 9223372036854775807)) + p.claim + p.vote
-                   THEN 'forfeited'
-               ELSE 'claimable'
+                     AND l.finished_block <= coalesce(at_block, 9223372036854775807)))
            END,
            d.deadline
     FROM arbius.parameters_at(chain, engine, at_block) p
@@ -83,3 +106,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION arbius.retraction_fee(bigint, bytea, bigint) IS
     'Part of the fee that an engine keeps of a retracted task at a block; 1e18 is 100 %.';
+
+CREATE OR REPLACE VIEW arbius.solved_counts AS
+SELECT s.chain_id, s.solver, s.network_status, count(*) AS tasks
+FROM (
+    SELECT t.chain_id,
+           t.solver,
+           arbius.solved_state(n.time, t.solved_at, p.claim, p.vote, p.loss_blocks_claims, l.lost_at) AS network_status
+    FROM (SELECT x.chain_id, x.address, x.solution_validator AS solver,
+                 coalesce(x.solution_blocktime, x.last_at) AS solved_at
+          FROM arbius.tasks x WHERE x.stage = 'solved') AS t
+    JOIN chain.sources e ON e.chain_id = t.chain_id AND e.address = t.address
+    CROSS JOIN LATERAL (SELECT analytics.now(e.chain_id) AS time OFFSET 0) AS n
+    CROSS JOIN LATERAL (SELECT q.* FROM arbius.parameters_at(e.chain_id, e.address, NULL) q OFFSET 0) AS p
+    LEFT JOIN (
+        SELECT c.chain_id, c.address, c.solver, max(c.finished_at) AS lost_at
+        FROM arbius.contestations c WHERE c.outcome = 'succeeded' GROUP BY c.chain_id, c.address, c.solver
+    ) AS l ON l.chain_id = t.chain_id AND l.address = t.address AND l.solver = t.solver
+) AS s
+GROUP BY s.chain_id, s.solver, s.network_status;
+COMMENT ON VIEW arbius.solved_counts IS
+    'Solved tasks that nobody has claimed or contested, by solver and state: what time and losses decide, for all at once.';

@@ -14,21 +14,17 @@ SELECT 'arbius'::text AS network,
            WHEN 'contestation_succeeded' THEN 'failed'
            WHEN 'contestation_failed' THEN 'succeeded'
            WHEN 'solved' THEN (
-               SELECT CASE s.network_status
-                          WHEN 'challengeable' THEN 'review'
-                          WHEN 'forfeited' THEN 'succeeded'
-                          ELSE 'claimable'
-                      END
+               SELECT arbius.status_of(s.network_status)
                FROM arbius.live_state(t.chain_id, t.address, t.stage, t.solution_validator,
-                                      coalesce(t.solution_blocktime, t.last_at), t.contested_at,
+                                      coalesce(t.solution_blocktime, t.last_at), coalesce(t.contested_at, t.last_at),
                                       t.yeas + t.nays, NULL, NULL) s)
        END AS status,
        CASE
            WHEN t.stage IN ('solved', 'contested') THEN (
                SELECT s.network_status
                FROM arbius.live_state(t.chain_id, t.address, t.stage, t.solution_validator,
-                                      coalesce(t.solution_blocktime, t.last_at),
-                                      coalesce(t.contested_at, t.last_at), t.yeas + t.nays, NULL, NULL) s)
+                                      coalesce(t.solution_blocktime, t.last_at), coalesce(t.contested_at, t.last_at),
+                                      t.yeas + t.nays, NULL, NULL) s)
            WHEN t.stage <> 'finished' THEN t.stage
        END AS network_status,
        analytics.hex(t.owner) COLLATE "C" AS requester,
@@ -42,9 +38,11 @@ SELECT 'arbius'::text AS network,
        t.submitted_block,
        t.last_block,
        CASE WHEN t.last_block <= (SELECT c.final_block FROM chain.chains c WHERE c.chain_id = t.chain_id)
-            THEN 'final' ELSE 'pending' END AS finality
+            THEN 'final' ELSE 'pending' END AS finality,
+       t.stage,
+       NULL::integer AS stage_number
 FROM arbius.tasks t;
-COMMENT ON VIEW arbius.v_tasks IS 'Tasks of Arbius, as in analytics.tasks.';
+COMMENT ON VIEW arbius.v_tasks IS 'Tasks of Arbius, as in analytics.tasks_by_stage.';
 
 CREATE OR REPLACE VIEW arbius.v_work AS
 SELECT 'arbius'::text AS network,

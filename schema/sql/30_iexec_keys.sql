@@ -97,3 +97,36 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION iexec.rejected(bytea, bigint, bytea[], bigint[], bigint) IS
     'Whether a contribution at this place won a consensus that a reopening (the last one at reopened) threw away.';
+
+CREATE OR REPLACE FUNCTION iexec.kitty() RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT '\x99c2268479b93fde36232351229815df80837e23'::bytea $$;
+COMMENT ON FUNCTION iexec.kitty() IS
+    'The account that keeps what failed tasks take from pool owners. PoCo, contracts/libs/PocoStorageLib.sol';
+
+CREATE OR REPLACE FUNCTION iexec.kitty_claim(
+    chain_id bigint, block_number bigint, first integer, last integer, owner bytea
+) RETURNS bytea
+LANGUAGE sql STABLE AS $$
+    SELECT e.ref
+    FROM iexec.reward e
+    WHERE e.chain_id = $1 AND e.block_number = $2 AND e.log_index BETWEEN $3 AND $4
+      AND e.owner = iexec.kitty() AND coalesce($5, e.owner) = e.owner
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION iexec.kitty_claim(bigint, bigint, integer, integer, bytea) IS
+    'The task whose claim rewards the kitty with one of these logs; claim takes the pool owner''s stake just before.';
+
+CREATE OR REPLACE FUNCTION iexec.seize_kind(chain_id bigint, block_number bigint, log_index integer, owner bytea)
+RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN $4 = iexec.kitty() THEN 'unstake'
+        WHEN EXISTS (SELECT FROM iexec.faulty_contribution e
+                     WHERE e.chain_id = $1 AND e.block_number = $2 AND e.log_index = $3 + 1) THEN 'slash'
+        WHEN iexec.kitty_claim($1, $2, $3 + 1, $3 + 2, NULL) IS NOT NULL THEN 'slash'
+        ELSE 'fee'
+    END
+$$;
+COMMENT ON FUNCTION iexec.seize_kind(bigint, bigint, integer, bytea) IS
+    'Why a Seize took from an account: the payer''s fee, a slashed stake, or what the kitty gives back.';

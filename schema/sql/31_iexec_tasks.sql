@@ -147,7 +147,8 @@ LANGUAGE sql STABLE AS $$
            k.finalized_at, k.finalized_block, k.finalized_tx,
            k.claimed_at, k.claimed_block, k.claimed_tx,
            greatest(k.last_block, d.block_number),
-           NULL::bytea, NULL::bytea, NULL::numeric(78, 0), NULL::numeric(78, 0), NULL::bytea
+           NULL::bytea, NULL::bytea, NULL::numeric(78, 0), NULL::numeric(78, 0), NULL::bytea,
+           m.fees, m.rewards
     FROM known k
     LEFT JOIN LATERAL iexec.matched($1, k.emitters, k.dealid, $4) AS d ON true
     CROSS JOIN LATERAL (
@@ -156,5 +157,18 @@ LANGUAGE sql STABLE AS $$
     LEFT JOIN LATERAL (
         SELECT k.agreed[cardinality(k.agreed)] AS consensus, k.agreed_at[cardinality(k.agreed)] AS reached
     ) AS c ON k.agreed_places[cardinality(k.agreed)] > k.reopened
+    LEFT JOIN LATERAL (
+        SELECT sum(e.amount) FILTER (WHERE NOT e.gain) AS fees, sum(e.amount) FILTER (WHERE e.gain) AS rewards
+        FROM (
+            SELECT p.amount, true AS gain, p.chain_id, p.block_number, p.address
+            FROM iexec.reward p WHERE p.ref = k.key
+            UNION ALL
+            SELECT p.amount, false, p.chain_id, p.block_number, p.address
+            FROM iexec.seize p
+            WHERE p.ref = k.key AND iexec.seize_kind(p.chain_id, p.block_number, p.log_index, p.owner) = 'fee'
+        ) AS e
+        WHERE coalesce(k.finalized_block, k.claimed_block) IS NOT NULL
+          AND e.chain_id = $1 AND e.block_number <= $4 AND e.address = ANY (k.emitters)
+    ) AS m ON true
 $$;
 COMMENT ON FUNCTION iexec.fold_tasks(bigint, bytea[], bytea[], bigint) IS 'Tasks from their events up to a block.';

@@ -5,30 +5,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT $1 = '\x0000000000000000000000000000000000000000'::bytea $$;
 COMMENT ON FUNCTION iexec.is_zero(bytea) IS 'Whether this is the zero address, where deposits come from.';
 
-CREATE OR REPLACE FUNCTION iexec.kitty() RETURNS bytea
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT '\x99c2268479b93fde36232351229815df80837e23'::bytea $$;
-COMMENT ON FUNCTION iexec.kitty() IS
-    'The account that keeps what failed tasks take from pool owners. PoCo, contracts/libs/PocoStorageLib.sol';
-
 CREATE OR REPLACE FUNCTION iexec.deadline(start timestamptz, timeref numeric, ratio integer) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT $1 + least($2, 1e9)::float8 * $3 * interval '1 second' $$;
 COMMENT ON FUNCTION iexec.deadline(timestamptz, numeric, integer) IS
     'A deadline: ratio times the seconds of the category later. Ratios: 7 contribution, 2 reveal, 10 final.';
-
-CREATE OR REPLACE FUNCTION iexec.kitty_claim(
-    chain_id bigint, block_number bigint, first integer, last integer, owner bytea
-) RETURNS bytea
-LANGUAGE sql STABLE AS $$
-    SELECT e.ref
-    FROM iexec.reward e
-    WHERE e.chain_id = $1 AND e.block_number = $2 AND e.log_index BETWEEN $3 AND $4
-      AND e.owner = iexec.kitty() AND coalesce($5, e.owner) = e.owner
-    LIMIT 1
-$$;
-COMMENT ON FUNCTION iexec.kitty_claim(bigint, bigint, integer, integer, bytea) IS
-    'The task whose claim rewards the kitty with one of these logs; claim takes the pool owner''s stake just before.';
 
 CREATE OR REPLACE FUNCTION iexec.settled_task(chain_id bigint, block_number bigint, log_index integer, tx_hash bytea)
 RETURNS bytea
@@ -49,6 +30,33 @@ $$;
 COMMENT ON FUNCTION iexec.settled_task(bigint, bigint, integer, bytea) IS
     'The task that a finalization or claim settles after this log: the next one of the same transaction.';
 
+CREATE OR REPLACE FUNCTION iexec.live_status(
+    status integer, at_time timestamptz, start timestamptz, timeref numeric
+) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN at_time >= iexec.deadline(start, timeref, 10) THEN 'TIMEOUT'
+        WHEN status = 2 THEN 'REVEALING'
+        WHEN status = 1 THEN 'ACTIVE'
+        ELSE 'UNSET'
+    END
+$$;
+COMMENT ON FUNCTION iexec.live_status(integer, timestamptz, timestamptz, numeric) IS
+    'State of a task that is neither completed nor failed, at a time.';
+
+CREATE OR REPLACE FUNCTION iexec.status_of(network_status text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE network_status
+        WHEN 'TIMEOUT' THEN 'claimable'
+        WHEN 'REVEALING' THEN 'review'
+        WHEN 'ACTIVE' THEN 'running'
+        ELSE 'open'
+    END
+$$;
+COMMENT ON FUNCTION iexec.status_of(text) IS 'The common word for a state of a live task.';
+
 CREATE OR REPLACE VIEW iexec.v_tasks AS
 SELECT 'iexec'::text AS network,
        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id) AS chain,
@@ -58,18 +66,12 @@ SELECT 'iexec'::text AS network,
        CASE
            WHEN t.status = 3 THEN 'succeeded'
            WHEN t.status = 4 THEN 'failed'
-           WHEN analytics.now(t.chain_id) >= iexec.deadline(t.start_time, t.timeref, 10) THEN 'claimable'
-           WHEN t.status = 2 THEN 'review'
-           WHEN t.status = 1 THEN 'running'
-           ELSE 'open'
+           ELSE iexec.status_of(iexec.live_status(t.status, analytics.now(t.chain_id), t.start_time, t.timeref))
        END AS status,
        CASE
            WHEN t.status = 3 THEN 'COMPLETED'
            WHEN t.status = 4 THEN 'FAILED'
-           WHEN analytics.now(t.chain_id) >= iexec.deadline(t.start_time, t.timeref, 10) THEN 'TIMEOUT'
-           WHEN t.status = 2 THEN 'REVEALING'
-           WHEN t.status = 1 THEN 'ACTIVE'
-           ELSE 'UNSET'
+           ELSE iexec.live_status(t.status, analytics.now(t.chain_id), t.start_time, t.timeref)
        END AS network_status,
        analytics.hex(t.requester) COLLATE "C" AS requester,
        analytics.hex(t.payer) COLLATE "C" AS submitter,
@@ -82,11 +84,13 @@ SELECT 'iexec'::text AS network,
        t.deal_block AS submitted_block,
        t.last_block,
        CASE WHEN t.last_block <= (SELECT c.final_block FROM chain.chains c WHERE c.chain_id = t.chain_id)
-            THEN 'final' ELSE 'pending' END AS finality
+            THEN 'final' ELSE 'pending' END AS finality,
+       NULL::text AS stage,
+       t.status AS stage_number
 FROM iexec.tasks t;
 COMMENT ON VIEW iexec.v_tasks IS
-    'Tasks of iExec, as in analytics.tasks. submitter is who pays (the sponsor, or the requester): no event names the'
-    ' sender. TIMEOUT shows once the category is known.';
+    'Tasks of iExec, as in analytics.tasks_by_stage. submitter is who pays (the sponsor, or the requester): no event'
+    ' names the sender. TIMEOUT shows once the category is known.';
 
 CREATE OR REPLACE VIEW iexec.deadlines AS
 SELECT t.chain_id, t.address, t.taskid,
@@ -160,14 +164,7 @@ WHERE t.amount > 0
 UNION ALL
 SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
        analytics.hex(t.address) COLLATE "C", analytics.hex(t.ref) COLLATE "C",
-       CASE
-           WHEN t.owner = iexec.kitty() THEN 'unstake'
-           WHEN EXISTS (SELECT FROM iexec.faulty_contribution e WHERE e.chain_id = t.chain_id
-                        AND e.block_number = t.block_number AND e.log_index = t.log_index + 1) THEN 'slash'
-           WHEN iexec.kitty_claim(t.chain_id, t.block_number, t.log_index + 1, t.log_index + 2, NULL) IS NOT NULL
-               THEN 'slash'
-           ELSE 'fee'
-       END,
+       iexec.seize_kind(t.chain_id, t.block_number, t.log_index, t.owner),
        analytics.hex(t.owner) COLLATE "C", analytics.hex(t.address) COLLATE "C",
        t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Seize'
 FROM iexec.seize t

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,12 +28,14 @@ WATCH_SECONDS = 0.02
 
 
 class Ran(NamedTuple):
-    """What a process cost: wall time and CPU time in seconds, peak resident memory in bytes, what it said."""
+    """What a process cost: wall time and CPU time in seconds, peak resident memory in bytes, what it said; and when it
+    had done what it was run for."""
 
     seconds: float
     cpu_seconds: float
     peak_bytes: int
     said: str
+    ended: datetime
 
 
 class Served(NamedTuple):
@@ -77,21 +81,29 @@ def log_server(*options: str) -> Iterator[Served]:
         process.communicate()
 
 
-def measured(command: list[str], folder: Path) -> Ran:
-    """Run `command` in `folder` to its end. Raises SystemExit with its words when it fails."""
+def measured(command: list[str], folder: Path, enough: Callable[[], bool] | None = None) -> Ran:
+    """Run `command` in `folder` to its end, or interrupt it as by Ctrl-C once there is `enough`.
+
+    Raises SystemExit with its words when it fails.
+    """
     where = environment()
     with (folder / "said").open("w+") as said:
-        began = time.monotonic()
+        began, ended = time.monotonic(), None
         process = subprocess.Popen(command, stdout=said, stderr=said, env=where, cwd=folder)
         peak = _watch(process.pid)
+        if enough:
+            while process.poll() is None and not enough():
+                time.sleep(5 * WATCH_SECONDS)
+            ended = datetime.now(UTC)
+            process.send_signal(signal.SIGINT)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         text = said.read()
-    if process.returncode != 0:
+    if process.returncode != 0 and not enough:
         raise SystemExit(f"{' '.join(command)} failed:\n{text}")
-    return Ran(seconds, usage.ru_utime + usage.ru_stime, peak(), text)
+    return Ran(seconds, usage.ru_utime + usage.ru_stime, peak(), text, ended or datetime.now(UTC))
 
 
 def _watch(process: int) -> Callable[[], int]:
@@ -132,12 +144,13 @@ def _stat(process: int) -> list[str]:
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
-def taskscan(folder: Path, data_dir: Path, url: str) -> Ran:
-    """`taskscan run --until-synced` in `folder`, on the embedded database in `data_dir`."""
+def taskscan(folder: Path, data_dir: Path, url: str, enough: Callable[[], bool] | None = None) -> Ran:
+    """`taskscan run --until-synced` in `folder`, on the embedded database in `data_dir`, or until there is `enough`."""
     config = folder / "taskscan.toml"
     config.write_text(
         f"[database]\ndata_dir = {json.dumps(str(data_dir))}\n"
         f'[[chains]]\nname = "bench"\nchain_id = {CHAIN_ID}\nclock = "head"\nrpc = ["{url}"]\n'
         f'[[sources]]\nnetwork = "arbius"\nchain = "bench"\naddresses = ["{ENGINE}"]\nstart_block = 0\n'
     )
-    return measured([sys.executable, "-m", "indexer", "run", "--config", str(config), "--until-synced"], folder)
+    command = [sys.executable, "-m", "indexer", "run", "--config", str(config), "--until-synced"]
+    return measured(command, folder, enough)

@@ -1,0 +1,65 @@
+-- Folding many blocks at once: keys and rows stay in the server, and what is new is folded from these blocks alone.
+
+CREATE OR REPLACE FUNCTION analytics.fold_statement(entity regclass, enriched text[], call text, anew boolean)
+RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT format('INSERT INTO %s (%s) SELECT %2$s FROM %s', $1, c.folded, $3)
+           || CASE WHEN $4 THEN '' ELSE format(' ON CONFLICT (%s) DO UPDATE SET %s', c.keys, c.changes) END
+    FROM (
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS folded,
+               string_agg(quote_ident(a.attname), ', ') FILTER (WHERE a.attnum = ANY (i.indkey)) AS keys,
+               string_agg(format('%I = excluded.%1$I', a.attname), ', ') FILTER (WHERE a.attnum <> ALL (i.indkey))
+                   AS changes
+        FROM pg_attribute a
+        JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+        WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL ($2)
+    ) AS c
+$$;
+COMMENT ON FUNCTION analytics.fold_statement(regclass, text[], text, boolean) IS
+    'The statement that writes into a table what `call` gives; columns in `enriched` are left alone. anew: no row is there.';
+
+CREATE OR REPLACE FUNCTION analytics.fold_blocks(
+    entity regclass, key text, some_keys anyarray, enriched text[], by_range boolean,
+    chain bigint, addresses bytea[], from_block bigint, to_block bigint, at_block bigint, at_once integer
+) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    home text := (SELECT c.relnamespace::regnamespace::text FROM pg_class c WHERE c.oid = entity);
+    name text := (SELECT c.relname FROM pg_class c WHERE c.oid = entity);
+    -- LATERAL and LIMIT: one index lookup per key, whatever the planner believes about a table that has just grown.
+    touched text := format(
+        'SELECT n.fresh, array_agg(n.address) AS addresses, array_agg(n.key) AS keys
+         FROM (SELECT t.address, t.key, $1 AND e.known IS NULL AS fresh,
+                      (row_number() OVER (PARTITION BY e.known IS NULL ORDER BY t.key, t.address) - 1) / $2 AS part
+               FROM %I.touched_%s($3, $4, $5, $6) AS t
+               LEFT JOIN LATERAL (
+                   SELECT true AS known FROM %s e
+                   WHERE e.chain_id = $3 AND e.address = t.address AND e.%I = t.key LIMIT 1) AS e ON true) AS n
+         GROUP BY n.fresh, n.part', home, name, entity, key);
+    change text := analytics.fold_statement(entity, enriched, format('%I.fold_%s($1, $2, $3, $5)', home, name), false);
+    make text := analytics.fold_statement(entity, enriched, format('%I.fold_%s($1, $2, $3, $4, $5)', home, name), true);
+    nested text := current_setting('enable_nestloop');
+    folded bigint := 0;
+    fresh boolean;
+    addresses_now bytea[];
+    keys_now some_keys%TYPE;
+BEGIN
+    FOR fresh, addresses_now, keys_now IN EXECUTE touched USING by_range, at_once, chain, addresses, from_block, to_block LOOP
+        folded := folded + cardinality(keys_now);
+        IF fresh THEN -- the newest blocks are beyond the planner's statistics: it would take them for empty
+            PERFORM set_config('enable_nestloop', 'off', true);
+            EXECUTE make USING chain, addresses_now, keys_now, from_block, at_block;
+            PERFORM set_config('enable_nestloop', nested, true);
+        ELSE
+            EXECUTE change USING chain, addresses_now, keys_now, from_block, at_block;
+        END IF;
+    END LOOP;
+    RETURN folded;
+END
+$$;
+COMMENT ON FUNCTION analytics.fold_blocks(
+    regclass, text, anyarray, text[], boolean, bigint, bytea[], bigint, bigint, bigint, integer
+) IS 'Fold what these blocks touch, in parts of at_once keys. some_keys only tells the type of the keys. by_range: the'
+     ' fold takes a first block, and a key without row has no event before from_block.';

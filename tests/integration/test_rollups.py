@@ -1,0 +1,236 @@
+"""Counts that triggers keep, against the same counted from scratch, row by row, from the other views."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from psycopg import sql
+
+from indexer.ingest.run import run
+from indexer.query.lists import STATUSES, Listing, rows, tasks_by_status
+from indexer.store import database as db
+from indexer.store import fold
+from indexer.store.rollback import rollback
+from schema import FOLDS
+from tests.integration.conftest import fresh_database
+from tests.integration.test_scan import IEXEC
+from tests.support import addresses, needs_recordings, replay, settings_for
+
+pytestmark = needs_recordings
+
+ENGINES = addresses("arbius-dev", "arbius-engine") if needs_recordings.args[0] is False else []
+RECORDED = (("iexec-dev", IEXEC, 31337), ("arbius-dev", [{"network": "arbius", "addresses": ENGINES}], 42161))
+ANCESTORS = {31337: (146, 60), 42161: (284, 139)}
+
+DAILY = """
+    WITH facts AS (
+        SELECT network, chain, submitted_at AS at, 'task' AS kind, NULL::text AS worker, NULL::numeric AS amount
+        FROM analytics.tasks
+        UNION ALL
+        SELECT network, chain, finished_at, status, NULL, NULL
+        FROM analytics.tasks WHERE status IN ('succeeded', 'failed') AND finished_at IS NOT NULL
+        UNION ALL
+        SELECT network, chain, opened_at, 'dispute', NULL, NULL FROM analytics.disputes
+        UNION ALL
+        SELECT network, chain, submitted_at, 'work', worker, NULL FROM analytics.work
+        UNION ALL
+        SELECT network, chain, block_time, kind, NULL, amount FROM analytics.payments WHERE kind IN ('fee', 'reward')
+    )
+    SELECT network, chain, (at AT TIME ZONE 'UTC')::date AS day,
+           count(*) FILTER (WHERE kind = 'task'), count(*) FILTER (WHERE kind = 'succeeded'),
+           count(*) FILTER (WHERE kind = 'failed'), count(*) FILTER (WHERE kind = 'dispute'),
+           count(DISTINCT worker) FILTER (WHERE kind = 'work'),
+           coalesce(sum(amount) FILTER (WHERE kind = 'fee'), 0), coalesce(sum(amount) FILTER (WHERE kind = 'reward'), 0)
+    FROM facts WHERE at IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+WORKERS = """
+    WITH money AS (
+        SELECT network, chain, worker, sum(amount) FILTER (WHERE kind = 'reward') AS earned,
+               sum(amount) FILTER (WHERE kind = 'slash') AS slashed
+        FROM (SELECT network, chain, kind, amount,
+                     CASE kind WHEN 'reward' THEN to_address ELSE from_address END AS worker
+              FROM analytics.payments WHERE kind IN ('reward', 'slash')) AS p
+        GROUP BY 1, 2, 3
+    )
+    SELECT network, chain, worker, count(*), count(*) FILTER (WHERE state = 'accepted'),
+           count(*) FILTER (WHERE state IN ('rejected', 'lost')), coalesce(min(earned), 0), coalesce(min(slashed), 0),
+           min(submitted_at), max(coalesce(settled_at, submitted_at))
+    FROM analytics.work LEFT JOIN money USING (network, chain, worker) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+BY_STATUS = (
+    "SELECT network, chain, chain_id, status, count(*) FROM analytics.tasks GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"
+)
+IN_PIECES = """
+    WITH old AS (DELETE FROM chain.reads RETURNING *)
+    INSERT INTO chain.reads (chain_id, group_id, from_block, to_block, provider, requested_at, elapsed_ms, answer_bytes,
+                             digest, evidence, logs)
+    SELECT chain_id, group_id, n, least(n + 6, to_block), provider, requested_at, elapsed_ms, answer_bytes, digest,
+           evidence, 100
+    FROM old, generate_series(from_block, to_block, 7) AS n
+"""
+KEPT = {
+    DAILY: "SELECT * FROM analytics.daily ORDER BY 1, 2, 3",
+    WORKERS: "SELECT * FROM analytics.workers ORDER BY 1, 2, 3",
+    BY_STATUS: "SELECT * FROM analytics.status_counts ORDER BY 1, 2, 4",
+}
+
+
+@pytest.fixture(scope="module")
+def full(server_url: str, template: str) -> Iterator[str]:
+    """A database with both recordings, in which nothing is final. To be copied, not used."""
+    with fresh_database(server_url, template) as url:
+        for name, sources, chain_id in RECORDED:
+            with replay(name) as chain:
+                settings = settings_for(url, chain.url, chain_id, sources)
+                settings.chains[0].name = settings.sources[0].chain = name
+                engine = db.engine(url)
+                asyncio.run(run(settings, engine, until_synced=True, watch=lambda jobs: None))
+                engine.dispose()
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE chain.chains SET final_block = 20")
+        yield url
+
+
+@pytest.fixture
+def filled(full: str, server_url: str) -> Iterator[str]:
+    """This test's own copy of it."""
+    with fresh_database(server_url, full.rsplit("/", 1)[1]) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def transaction(url: str) -> Iterator[sa.Connection]:
+    engine = db.engine(url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def ask(url: str, query: str) -> list[Any]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def assert_counts_are_true(url: str) -> None:
+    for counted, kept in KEPT.items():
+        assert ask(url, kept) == ask(url, counted)
+
+
+def entities(url: str) -> dict[str, list[str]]:
+    """Every row of every entity, as text, without what enrichment fills."""
+    found = {}
+    with psycopg.connect(url) as connection:
+        for each in (each for folds in FOLDS.values() for each in folds):
+            columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in each.folded)
+            query = sql.SQL("SELECT ({})::text FROM {} ORDER BY 1").format(
+                sql.SQL("ROW({})").format(columns), sql.Identifier(each.schema, each.table.name)
+            )
+            found[each.table.fullname] = [row[0] for row in connection.execute(query)]
+    return found
+
+
+def forget_folds(url: str) -> None:
+    """As if nothing had ever been folded."""
+    with psycopg.connect(url) as connection:
+        for each in (each for folds in FOLDS.values() for each in folds):
+            name = sql.Identifier(each.schema, each.table.name)
+            connection.execute(sql.SQL("TRUNCATE {}").format(name))
+        connection.execute("UPDATE chain.groups SET folded_to = NULL")
+
+
+def read_in_pieces(url: str) -> None:
+    """Let the ledger say that the blocks were read seven at a time, a hundred logs each."""
+    with psycopg.connect(url) as connection:
+        connection.execute(IN_PIECES)
+
+
+def test_counts_after_reading(filled: str) -> None:
+    assert len(ask(filled, KEPT[WORKERS])) > 20
+    assert {row[3] for row in ask(filled, KEPT[BY_STATUS])} >= {"open", "review", "disputed", "claimable", "succeeded"}
+    assert_counts_are_true(filled)
+
+
+def test_counts_by_status_are_those_of_the_views(filled: str) -> None:
+    with transaction(filled) as connection:
+        found = tasks_by_status(connection)
+    wanted: dict[str, dict[str, int]] = {}
+    for network, status, tasks in ask(filled, "SELECT network, status, count(*) FROM analytics.tasks GROUP BY 1, 2"):
+        wanted.setdefault(network, {})[status] = tasks
+    assert found == wanted
+
+
+@pytest.mark.parametrize("shift", ["-1 hour", "5 minutes", "1 hour", "1 day", "1 year"])
+def test_states_that_time_changes_are_exact_at_any_time(filled: str, shift: str) -> None:
+    with psycopg.connect(filled) as connection:
+        connection.execute("UPDATE chain.chains SET head_time = head_time + %s::interval", [shift])
+    assert_counts_are_true(filled)
+
+
+def test_counts_after_rollbacks(filled: str) -> None:
+    for chain_id, ancestors in ANCESTORS.items():
+        before = ask(filled, KEPT[DAILY])
+        for ancestor in ancestors:
+            with transaction(filled) as connection:
+                rollback(connection, chain_id, ancestor)
+            assert_counts_are_true(filled)
+        assert ask(filled, KEPT[DAILY]) != before
+
+
+def test_counts_after_a_rebuild(filled: str) -> None:
+    wanted = {query: ask(filled, query) for query in KEPT.values()}
+    forget_folds(filled)
+    assert [ask(filled, query) for query in KEPT.values()] == [[], [], []]
+    with transaction(filled) as connection:
+        for _, _, chain_id in RECORDED:
+            fold.fold_chain(connection, chain_id)
+    assert_counts_are_true(filled)
+    assert {query: ask(filled, query) for query in (KEPT[DAILY], KEPT[WORKERS])} == {
+        query: rows for query, rows in wanted.items() if query != KEPT[BY_STATUS]
+    }
+
+
+def test_counting_anew_changes_nothing(filled: str) -> None:
+    wanted = [ask(filled, query) for query in KEPT.values()]
+    with psycopg.connect(filled) as connection:
+        connection.execute("SELECT analytics.recount()")
+    assert [ask(filled, query) for query in KEPT.values()] == wanted
+
+
+@pytest.mark.parametrize("portion", [300, 2_000])
+def test_a_deep_backfill_folds_to_the_same(filled: str, portion: int) -> None:
+    """In portions, new entities from their blocks alone: as one by one, in tables and in counts."""
+    wanted, counts = entities(filled), ask(filled, KEPT[DAILY])
+    forget_folds(filled)
+    read_in_pieces(filled)
+    with patch.object(fold, "DEEP_LOGS", 0), patch.object(fold, "LOGS_AT_ONCE", portion):
+        portions = 0
+        for _, _, chain_id in RECORDED:
+            more = True
+            while more:
+                with transaction(filled) as connection:
+                    more = fold.fold_portion(connection, chain_id)
+                portions += more
+            with transaction(filled) as connection:
+                fold.fold_chain(connection, chain_id)
+    assert portions >= 3
+    assert entities(filled) == wanted
+    assert ask(filled, KEPT[DAILY]) == counts
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_pages_by_status_list_what_the_view_holds(filled: str, status: str) -> None:
+    """They look up stages by an index; whatever stage a task of this status can have must be among them."""
+    with transaction(filled) as connection:
+        found = rows(connection, Listing("tasks", (f"status={status}",), limit=10_000))
+    every = ask(filled, "SELECT network, task_id, status FROM analytics.tasks")
+    wanted = [(network, task_id) for network, task_id, now in every if now == status]
+    assert sorted((row["network"], row["task_id"]) for row in found) == sorted(wanted)
+    times = [row["submitted_at"] for row in found if row["submitted_at"]]
+    assert times == sorted(times, reverse=True)
