@@ -5,16 +5,18 @@
 
 from importlib.resources import files
 
-from schema import arbius, chain, iexec
+from schema import arbius, chain, facts, iexec, koii, rollups
 from schema.base import metadata
 from schema.folds import Fold
 
 FOLDS: dict[str, tuple[Fold, ...]] = {"arbius": arbius.FOLDS, "iexec": iexec.FOLDS}
 """Per network: its entities, in the order in which they are folded."""
 
-SCHEMAS = ("chain", "arbius", "iexec", "analytics")
+SCHEMAS = ("chain", "arbius", "iexec", "koii", "analytics")
 
-__all__ = ["FOLDS", "SCHEMAS", "arbius", "chain", "iexec", "metadata", "script", "view_scripts"]
+__all__ = [
+    "FOLDS", "SCHEMAS", "arbius", "chain", "facts", "iexec", "koii", "metadata", "rollups", "script", "view_scripts",
+]  # fmt: skip
 
 
 def view_scripts() -> list[str]:

@@ -16,7 +16,7 @@ from indexer.query.lists import STATUSES, tasks_by_status
 
 if TYPE_CHECKING:
     from indexer.ingest.progress import Progress
-    from indexer.ingest.run import ChainJob
+    from indexer.ingest.run import Job
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ NEWEST = 8
 Counts = dict[str, dict[str, int]]
 
 
-async def follow(jobs: list["ChainJob"], counted: Engine | None = None) -> None:
+async def follow(jobs: list["Job"], counted: Engine | None = None) -> None:
     """Show the progress of `jobs` until cancelled, and the tasks by status in the database `counted`, if given."""
     if err.is_terminal:
         await _live(jobs, counted)
@@ -33,7 +33,7 @@ async def follow(jobs: list["ChainJob"], counted: Engine | None = None) -> None:
         await _lines(jobs, counted)
 
 
-async def _live(jobs: list["ChainJob"], counted: Engine | None) -> None:
+async def _live(jobs: list["Job"], counted: Engine | None) -> None:
     counts: Counts = {}
     with Live(console=err, refresh_per_second=4, transient=True) as live:
         for n in itertools.count():
@@ -44,7 +44,7 @@ async def _live(jobs: list["ChainJob"], counted: Engine | None) -> None:
             await asyncio.sleep(0.25)
 
 
-async def _lines(jobs: list["ChainJob"], counted: Engine | None) -> None:
+async def _lines(jobs: list["Job"], counted: Engine | None) -> None:
     for n in itertools.count():
         await asyncio.sleep(5 if n == 0 else LINE_SECONDS)
         for job in jobs:
@@ -81,7 +81,7 @@ def _facts(progress: "Progress") -> dict[str, object]:
     }
 
 
-def _table(jobs: list["ChainJob"]) -> Table:
+def _table(jobs: list["Job"]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("source", "head", "blocks read", "logs", "logs/s", "ETA", "bottleneck", "requests", "state"):
         table.add_column(name, justify="left" if name in ("source", "bottleneck", "state") else "right")
@@ -91,7 +91,7 @@ def _table(jobs: list["ChainJob"]) -> Table:
     return table
 
 
-def _cells(job: "ChainJob", network: str) -> list[str]:
+def _cells(job: "Job", network: str) -> list[str]:
     p = job.progress
     share = f" ({100 * p.blocks_done / p.blocks_total:.1f} %)" if p.blocks_total else ""
     return [
@@ -107,7 +107,7 @@ def _cells(job: "ChainJob", network: str) -> list[str]:
     ]
 
 
-def _newest(jobs: list["ChainJob"]) -> Text:
+def _newest(jobs: list["Job"]) -> Text:
     text = Text()
     for progress in (job.progress for job in jobs):
         for event in list(progress.newest)[-NEWEST:]:
@@ -124,7 +124,7 @@ def _eta(progress: "Progress") -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def summary(jobs: list["ChainJob"]) -> None:
+def summary(jobs: list["Job"]) -> None:
     """One line per chain about what the run has done."""
     for job in jobs:
         p = job.progress

@@ -33,12 +33,15 @@ Form = Annotated[Format, typer.Option("--format", "-f", help="How rows are writt
 Columns = Annotated[str, typer.Option(help="Columns, separated by commas. Default: all; in tables the most telling.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many rows at most, newest first.")]
 TaskId = Annotated[str, typer.Argument(help="A task id, or the beginning of one that fits no other.")]
+AsOf = Annotated[
+    str | None, typer.Option(metavar="BLOCK|TIME", help="As it was at a block, or at a time such as 2026-01-31T12:00Z.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def query(
     name: Name, filters: Filters = None, form: Form = Format.table, columns: Columns = "", limit: Limit = 50,
-    config: ConfigOption = None,
+    as_of: AsOf = None, config: ConfigOption = None,
 ) -> None:  # fmt: skip
     """List tasks, work, payments, disputes, workers or days, newest first, filtered by any column.
 
@@ -47,19 +50,19 @@ def query(
     wanted = [part for part in columns.split(",") if part]
     if not wanted and form is Format.table:
         wanted = list(SHOWN.get(name, ()))
-    listing = lists.Listing(name, tuple(filters or ()), tuple(wanted), limit)
+    listing = lists.Listing(name, tuple(filters or ()), tuple(wanted), limit, as_of)
     shown = list(listing.query().selected_columns.keys())
     with _connected(config) as connection:
         write_rows(lists.rows(connection, listing), shown, form)
 
 
-def show(task_id: TaskId, config: ConfigOption = None, as_json: Json = False) -> None:
+def show(task_id: TaskId, as_of: AsOf = None, config: ConfigOption = None, as_json: Json = False) -> None:
     """Show one task: its state, who worked on it, what was paid, and all its events in order.
 
     Example: taskscan show 0x74268c00
     """
     with _connected(config) as connection:
-        task = find(connection, task_id)
+        task = find(connection, task_id, as_of)
     if as_json:
         print(json.dumps(task._asdict(), default=plain, indent=2))
     else:

@@ -19,3 +19,5 @@ CHAINS: dict[int, Chain] = {
     1: Chain("ethereum"),
     43113: Chain("fuji"),
 }
+
+K2_MAINNET = "https://mainnet.koii.network"  # docs.koii.network; k2-web3.js, src/util/cluster.ts

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from indexer.errors import UsageError
+from indexer.networks.koii.base58 import is_key
+from indexer.query.as_of import resolve, tasks_at
 from schema import metadata
 from schema.analytics import disputes, payments, tasks, work
 
@@ -24,11 +26,17 @@ class Task(NamedTuple):
     events: list[dict[str, Any]]
 
 
-def find(connection: sa.Connection, text: str) -> Task:
-    """The task whose id is `text` or begins with it. Raises UsageError for none and for several."""
-    wanted = text.lower()
-    if not re.fullmatch(r"0x[0-9a-f]{1,64}", wanted):
-        raise UsageError(f"{text!r} is no task id: 0x and up to 64 hexadecimal digits are needed.")
+def find(connection: sa.Connection, text: str, as_of: str | None = None) -> Task:
+    """The task whose id is `text` or begins with it. Raises UsageError for none and for several.
+
+    `as_of`: a block number or a time. The task, its payments and events are then those of the past; its work and
+    disputes are left out, for they are kept as they are now.
+    """
+    wanted = text if is_key(text) else text.lower()
+    if not is_key(text) and not re.fullmatch(r"0x[0-9a-f]{1,64}", wanted):
+        raise UsageError(
+            f"{text!r} is no task id: 0x and up to 64 hexadecimal digits are needed, or the address of a Koii task."
+        )
     query = sa.select(tasks).where(tasks.c.task_id.startswith(wanted)).limit(FEW + 1)
     found = [dict(row) for row in connection.execute(query).mappings()]
     if not found:
@@ -37,7 +45,20 @@ def find(connection: sa.Connection, text: str) -> Task:
         listed = "".join(f"\n  {row['task_id']}  {row['network']} @ {row['chain']}" for row in found[:FEW])
         more = "\n  …" if len(found) > FEW else ""
         raise UsageError(f"Several tasks begin with {wanted}:{listed}{more}")
-    return _whole(connection, found[0])
+    return _whole(connection, found[0]) if as_of is None else _past(connection, found[0], as_of)
+
+
+def _past(connection: sa.Connection, task: dict[str, Any], as_of: str) -> Task:
+    past = resolve(connection, as_of, task["chain"])
+    then = tasks_at(past)
+    mine = (then.c[name] == task[name] for name in ("contract", "task_id"))
+    row = connection.execute(sa.select(then).where(*mine)).mappings().one_or_none()
+    if row is None:
+        raise UsageError(f"Task {task['task_id']} did not exist at {as_of}: it was submitted in block"
+                         f" {task['submitted_block']}.")  # fmt: skip
+    moved = [payment for payment in _of(connection, payments, task, "block") if payment["block"] <= past[0].block]
+    events = [event for event in _events(connection, task) if event["block"] <= past[0].block]
+    return Task(dict(row), [], moved, [], events)
 
 
 def _whole(connection: sa.Connection, task: dict[str, Any]) -> Task:
@@ -58,6 +79,8 @@ def _of(connection: sa.Connection, view: sa.TableClause, task: dict[str, Any], o
 
 def _events(connection: sa.Connection, task: dict[str, Any]) -> list[dict[str, Any]]:
     """Every stored event that names the task, oldest first, without the columns that only say where it stands."""
+    if not task["task_id"].startswith("0x"):
+        return []  # Koii has states, no events
     task_id = bytes.fromhex(task["task_id"][2:])
     found = []
     for table in metadata.tables.values():

@@ -38,7 +38,11 @@ SELECT s.network,
        c.head_time,
        r.read_to,
        g.folded_to,
-       NULL::bigint AS to_enrich,
+       CASE s.role
+           WHEN 'engine' THEN arbius.to_enrich(s.chain_id, s.address)
+           WHEN 'hub' THEN iexec.to_enrich(s.chain_id, s.address)
+           ELSE 0
+       END AS to_enrich,
        extract(epoch FROM analytics.now(c.chain_id) - v.to_time) AS lag_seconds
 FROM chain.sources s
 JOIN chain.chains c USING (chain_id)
@@ -50,7 +54,9 @@ LEFT JOIN LATERAL (
 ) AS r ON true
 LEFT JOIN chain.coverage v ON v.group_id = s.group_id AND v.to_block = r.read_to
 JOIN chain.groups g ON g.group_id = s.group_id
-WHERE s.active;
+WHERE s.active
+UNION ALL
+SELECT * FROM koii.v_freshness;
 COMMENT ON VIEW analytics.freshness IS
     'How far each contract is read without a gap (read_to), and how many seconds that lies behind the chain''s clock.';
 

@@ -1,25 +1,50 @@
 -- The contract with SQL users: all networks in one view each. Columns are only ever added, at the end.
 
 CREATE OR REPLACE VIEW analytics.tasks AS
-SELECT * FROM arbius.v_tasks
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality
+FROM arbius.v_tasks t
 UNION ALL
-SELECT * FROM iexec.v_tasks;
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality
+FROM iexec.v_tasks t
+UNION ALL
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality
+FROM koii.v_tasks t;
 COMMENT ON VIEW analytics.tasks IS
     'One row per task of every network, with its state now in the same eight words for all (status) and in the network''s own (network_status).';
+
+CREATE OR REPLACE VIEW analytics.tasks_by_stage AS
+SELECT * FROM arbius.v_tasks
+UNION ALL
+SELECT * FROM iexec.v_tasks
+UNION ALL
+SELECT * FROM koii.v_tasks;
+COMMENT ON VIEW analytics.tasks_by_stage IS
+    'analytics.tasks with what events alone tell of a task''s state, for filters by an index: stage (arbius), stage_number'
+    ' (iexec).';
 
 CREATE OR REPLACE VIEW analytics.work AS
 SELECT * FROM arbius.v_work
 UNION ALL
-SELECT * FROM iexec.v_work;
+SELECT * FROM iexec.v_work
+UNION ALL
+SELECT * FROM koii.v_work;
 COMMENT ON VIEW analytics.work IS
-    'One row per unit of work that a worker handed in: an Arbius solution, an iExec contribution.';
+    'One row per unit of work that a worker handed in: an Arbius solution, an iExec contribution, a Koii submission.';
 
 CREATE OR REPLACE VIEW analytics.payments AS
 SELECT * FROM arbius.v_payments
 UNION ALL
-SELECT * FROM iexec.v_payments;
+SELECT * FROM iexec.v_payments
+UNION ALL
+SELECT * FROM koii.v_payments;
 COMMENT ON VIEW analytics.payments IS
-    'One row per movement of money that an event tells of. Amounts are in the smallest unit of the token.';
+    'One row per movement of money that an event or a difference of two snapshots tells of. Amounts are in the smallest unit of the token.';
 
 CREATE OR REPLACE VIEW analytics.disputes AS
 SELECT * FROM arbius.v_disputes;
@@ -27,58 +52,68 @@ COMMENT ON VIEW analytics.disputes IS
     'One row per contested piece of work, with the votes, who leads, and until when the vote runs.';
 
 CREATE OR REPLACE VIEW analytics.workers AS
-WITH done AS (
-    SELECT network, chain, worker,
-           count(*) AS submitted,
-           count(*) FILTER (WHERE state = 'accepted') AS accepted,
-           count(*) FILTER (WHERE state IN ('rejected', 'lost')) AS lost,
-           min(submitted_at) AS first_at,
-           max(coalesce(settled_at, submitted_at)) AS last_at
-    FROM analytics.work
-    GROUP BY network, chain, worker
-), money AS (
-    SELECT network, chain, worker,
-           sum(amount) FILTER (WHERE kind = 'reward') AS earned,
-           sum(amount) FILTER (WHERE kind = 'slash') AS slashed
-    FROM (SELECT network, chain, kind, amount,
-                 CASE kind WHEN 'reward' THEN to_address ELSE from_address END AS worker
-          FROM analytics.payments WHERE kind IN ('reward', 'slash')) AS p
-    GROUP BY network, chain, worker
-)
-SELECT d.network, d.chain, d.worker, d.submitted, d.accepted, d.lost,
-       coalesce(m.earned, 0) AS earned,
-       coalesce(m.slashed, 0) AS slashed,
-       d.first_at, d.last_at
-FROM done d
-LEFT JOIN money m USING (network, chain, worker);
+SELECT w.network,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = w.chain_id) AS chain,
+       analytics.hex(w.worker) COLLATE "C" AS worker,
+       w.submitted,
+       w.accepted,
+       w.lost + coalesce(f.solutions, 0) AS lost,
+       w.earned,
+       w.slashed,
+       w.first_at,
+       w.last_at
+FROM chain.worker_counts w
+LEFT JOIN (
+    SELECT 'arbius' AS network, s.chain_id, s.solver, s.tasks AS solutions
+    FROM arbius.solved_counts s
+    WHERE s.network_status = 'forfeited'
+) AS f ON f.network = w.network AND f.chain_id = w.chain_id AND f.solver = w.worker
+WHERE w.submitted > 0
+UNION ALL
+SELECT * FROM koii.v_workers;
 COMMENT ON VIEW analytics.workers IS
     'One row per worker that handed in work: how often, with what success, what it earned and lost (smallest unit).';
 
 CREATE OR REPLACE VIEW analytics.daily AS
-WITH facts AS (
-    SELECT network, chain, submitted_at AS at, 'task' AS kind, NULL::text AS worker, NULL::numeric AS amount
-    FROM analytics.tasks
+SELECT d.network,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = d.chain_id) AS chain,
+       d.day,
+       coalesce(sum(d.n) FILTER (WHERE d.what = 'task'), 0)::bigint AS tasks,
+       coalesce(sum(d.n) FILTER (WHERE d.what = 'succeeded'), 0)::bigint AS succeeded,
+       coalesce(sum(d.n) FILTER (WHERE d.what = 'failed'), 0)::bigint AS failed,
+       coalesce(sum(d.n) FILTER (WHERE d.what = 'dispute'), 0)::bigint AS disputed,
+       coalesce(sum(d.n) FILTER (WHERE d.what = 'worker'), 0)::bigint AS workers,
+       coalesce(sum(d.amount) FILTER (WHERE d.what = 'fee'), 0) AS fees,
+       coalesce(sum(d.amount) FILTER (WHERE d.what = 'reward'), 0) AS rewards
+FROM (
+    SELECT c.network, c.chain_id, c.day, c.what, c.n, c.amount
+    FROM chain.day_counts c
+    WHERE c.n > 0 AND c.what IN ('task', 'succeeded', 'failed', 'dispute', 'work', 'fee', 'reward')
     UNION ALL
-    SELECT network, chain, finished_at, status, NULL, NULL
-    FROM analytics.tasks WHERE status IN ('succeeded', 'failed') AND finished_at IS NOT NULL
-    UNION ALL
-    SELECT network, chain, opened_at, 'dispute', NULL, NULL FROM analytics.disputes
-    UNION ALL
-    SELECT network, chain, submitted_at, 'work', worker, NULL FROM analytics.work
-    UNION ALL
-    SELECT network, chain, block_time, kind, NULL, amount
-    FROM analytics.payments WHERE kind IN ('fee', 'reward')
-)
-SELECT network, chain, (at AT TIME ZONE 'UTC')::date AS day,
-       count(*) FILTER (WHERE kind = 'task') AS tasks,
-       count(*) FILTER (WHERE kind = 'succeeded') AS succeeded,
-       count(*) FILTER (WHERE kind = 'failed') AS failed,
-       count(*) FILTER (WHERE kind = 'dispute') AS disputed,
-       count(DISTINCT worker) FILTER (WHERE kind = 'work') AS workers,
-       coalesce(sum(amount) FILTER (WHERE kind = 'fee'), 0) AS fees,
-       coalesce(sum(amount) FILTER (WHERE kind = 'reward'), 0) AS rewards
-FROM facts
-WHERE at IS NOT NULL
-GROUP BY network, chain, (at AT TIME ZONE 'UTC')::date;
+    SELECT w.network, w.chain_id, w.day, 'worker', count(*), 0
+    FROM chain.worker_days w
+    WHERE w.works > 0
+    GROUP BY w.network, w.chain_id, w.day
+) AS d
+WHERE d.day > '-infinity'
+GROUP BY d.network, d.chain_id, d.day;
 COMMENT ON VIEW analytics.daily IS
     'One row per network, chain and day (UTC): tasks by their submission, outcomes by when they came, money by when it moved.';
+
+CREATE OR REPLACE VIEW analytics.status_counts AS
+SELECT s.network,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = s.chain_id) AS chain,
+       s.chain_id,
+       s.status,
+       sum(s.tasks)::bigint AS tasks
+FROM (
+    SELECT * FROM arbius.v_status_counts
+    UNION ALL
+    SELECT * FROM iexec.v_status_counts
+    UNION ALL
+    SELECT * FROM koii.v_status_counts
+) AS s
+GROUP BY s.network, s.chain_id, s.status
+HAVING sum(s.tasks) > 0;
+COMMENT ON VIEW analytics.status_counts IS
+    'How many tasks of each network and chain have which status, without counting them one by one.';

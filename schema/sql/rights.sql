@@ -6,6 +6,6 @@ EXCEPTION
     WHEN duplicate_object OR unique_violation THEN NULL;  -- another database of this server has made it
 END
 $$;
-GRANT USAGE ON SCHEMA chain, arbius, iexec, analytics TO taskscan_read;
-GRANT SELECT ON ALL TABLES IN SCHEMA chain, arbius, iexec, analytics TO taskscan_read;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA arbius, iexec, analytics TO taskscan_read;
+GRANT USAGE ON SCHEMA chain, arbius, iexec, koii, analytics TO taskscan_read;
+GRANT SELECT ON ALL TABLES IN SCHEMA chain, arbius, iexec, koii, analytics TO taskscan_read;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA arbius, iexec, koii, analytics TO taskscan_read;

@@ -206,26 +206,11 @@ def test_categories_and_orders_are_as_on_chain(index: str) -> None:
     assert sum(row["broadcast"] is not None for row in orders) == 21
 
 
-def enrich(database: str) -> None:
-    """Fill in what viewDeal tells, as enrichment will."""
-    with psycopg.connect(database) as connection:
-        for deal in truth("deals"):
-            connection.execute(
-                "UPDATE iexec.tasks SET requester = %s, app = %s, category = %s, timeref = (SELECT work_clock_time_ref"
-                " FROM iexec.categories WHERE catid = %s) WHERE dealid = %s",
-                (raw(deal["requester"]), raw(deal["app"][0]), deal["category"], deal["category"], raw(deal["dealid"])),
-            )
-
-
 def test_states_that_time_alone_changes_show_once_the_category_is_known(
     server_url: str, template: str
 ) -> None:  # fmt: skip
     with fresh_database(server_url, template) as database, replay("iexec-dev") as chain:
         ingest(database, chain.url, IEXEC)
-        assert {row["network_status"] for row in fetch(database, "SELECT * FROM iexec.v_tasks")} == {
-            "UNSET", "ACTIVE", "REVEALING", "COMPLETED", "FAILED",
-        }  # fmt: skip
-        enrich(database)
         rows = {row["task_id"]: row for row in fetch(database, "SELECT * FROM iexec.v_tasks")}
         limits = {row["taskid"]: row for row in fetch(database, "SELECT * FROM iexec.deadlines")}
     words = {
