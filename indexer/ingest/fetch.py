@@ -130,16 +130,22 @@ def _checked(logs: list[Log], piece: Range, bound: Header | None, provider: str)
     number = block_hash = ""
     seen: dict[str, set[str]] = {}
     indexes: set[str] = set()
-    repeated = removed = False
+    repeated = removed = disordered = False
+    before = ""
     for log in logs:
         if log.block_number != number or log.block_hash != block_hash:
             number, block_hash = log.block_number, log.block_hash
             if hashes.setdefault(number, block_hash) != block_hash:
                 raise Inconsistent(f"two hashes for block {number[:20]}", provider=provider)
-            indexes = seen.setdefault(number, set())
+            disordered |= number in seen
+            indexes, before = seen.setdefault(number, set()), ""
+        disordered |= len(log.log_index) < len(before) or (len(log.log_index) == len(before) and log.log_index < before)
+        before = log.log_index
         repeated |= log.log_index in indexes
         removed |= log.removed
         indexes.add(log.log_index)
+    if disordered:
+        events.info("logs out of order", action="logs_disordered", provider=provider)
     if removed:
         raise Inconsistent(f"a removed log in the blocks {piece}", provider=provider)
     if any(_number(text, provider) not in piece for text in seen):

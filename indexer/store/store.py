@@ -36,13 +36,13 @@ class Store:
         self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:  # fmt: skip
         """`do(connection, *args)` in a transaction. Raises DatabaseDown or DatabaseRefused."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._run(do, *args, **kwargs))
+        return await _on(self._thread, lambda: self._run(do, *args, **kwargs))
 
     async def beside(
         self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:  # fmt: skip
         """The same on a second thread, for what takes long and must not keep writers waiting: folds of a backfill."""
-        return await asyncio.get_running_loop().run_in_executor(self._second, lambda: self._run(do, *args, **kwargs))
+        return await _on(self._second, lambda: self._run(do, *args, **kwargs))
 
     def _run(self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with in_words(self.engine), self.engine.begin() as connection:
@@ -64,3 +64,12 @@ class Store:
         for thread in (self._thread, self._second):
             thread.shutdown(wait=True)
         self.engine.dispose()
+
+
+async def _on(thread: ThreadPoolExecutor, do: Callable[[], T]) -> T:
+    """`do()` on `thread`. Once that is shut down the whole job ends, and so does whoever still asks."""
+    try:
+        future = asyncio.get_running_loop().run_in_executor(thread, do)
+    except RuntimeError:
+        raise asyncio.CancelledError("the store is closed") from None
+    return await future

@@ -145,6 +145,7 @@ class Drama:
             await self._poll()
             await asyncio.sleep(POLL_SECONDS)
         await self._heal()
+        await self._last_sibling()
         await self._compare()
 
     def _move(self) -> None:
@@ -265,6 +266,17 @@ class Drama:
             if quiet == 1 + self.scenario.settled:
                 return
         self.outcome.wrong.append(f"{self._behind()} blocks behind after {HEALING} polls of a healed world")
+
+    async def _last_sibling(self) -> None:
+        """At times the last word is a block in the place of the head, and none comes after it."""
+        if self.scenario.settled or not self.world.deepest or self.rng.random() < 0.4:
+            return
+        self.world.reorg(1, 1)
+        for node in self.nodes:
+            node.sync()
+        for _ in range(4):
+            await self._poll()
+            await asyncio.sleep(POLL_SECONDS)
 
     def _behind(self) -> int:
         return self.target - self.books.covered_to(CHAIN)
