@@ -212,11 +212,9 @@ def _ready(home: Home) -> bool:
 
 def _listens(port: int) -> bool:
     # The file outlives a killed postmaster, and so may its process id, in a busy child or as one that nobody reaped.
-    try:
-        socket.create_connection(("127.0.0.1", port), 1.0).close()
-    except OSError:
-        return False
-    return True
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -122,7 +122,6 @@ def test_every_task_is_as_the_ledger_says(filled: str) -> None:
             "at": row["blocktime"], "suggestions": row["suggestions"],
             "claimed": (row["claimed_block"], row["claimed_at"]),
             "retracted": (row["retracted_block"], row["retracted_at"]),
-            "enriched": (row["owner"], row["version"], row["cid"], row["input"]),
         }  # fmt: skip
         assert found == {
             "model": task["model"], "fee": int(task["fee"]), "sender": lower(task["sender"]),
@@ -130,7 +129,6 @@ def test_every_task_is_as_the_ledger_says(filled: str) -> None:
             "at": when(task["blocktime"]), "suggestions": len(task["suggestions"]),
             "claimed": (claim.get("block"), when(claim.get("blocktime"))),
             "retracted": (back.get("block"), when(back.get("blocktime"))),
-            "enriched": (None, None, None, None),
         }  # fmt: skip
 
 

@@ -165,7 +165,7 @@ class Life:
 
     async def end(self) -> None:
         """Let go of everything."""
-        with contextlib.suppress(Crash, TaskscanError):
+        with contextlib.suppress(Crash, BaseExceptionGroup, TaskscanError):
             await self.job.close()
 
     def _connect(self, rpc: Rpc) -> Provider:
