@@ -54,6 +54,12 @@ def _url(text: SecretStr) -> SecretStr:
     return text
 
 
+def _http_url(text: SecretStr) -> SecretStr:
+    if not _is_url(text.get_secret_value(), ("http", "https")):
+        raise ValueError("the URL of a service begins with http:// or https:// and names a host")
+    return text
+
+
 def _database_url(text: SecretStr) -> SecretStr:
     if not re.match(r"postgres(ql)?(\+psycopg)?://", text.get_secret_value()):
         raise ValueError("a database URL begins with postgresql://, as in postgresql://user:password@host:port/name")
@@ -95,6 +101,7 @@ def _network(name: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+ServiceUrl = Annotated[SecretStr, AfterValidator(_http_url)]
 
 
 class Part(BaseModel):
@@ -124,6 +131,13 @@ class Rpc(Part):
     )
 
 
+class TaskNode(Part):
+    """A task node of Koii that you run."""
+
+    url: ServiceUrl = Field(description="its address, such as http://localhost:30017")
+    secrets: dict[str, SecretStr] = Field({}, description="task id = the secret that the node gave to the task")
+
+
 class Chain(Part):
     """A chain and who is asked about it."""
 
@@ -136,6 +150,13 @@ class Chain(Part):
     rpc: list[Annotated[Rpc, BeforeValidator(_endpoint)]] = Field(
         [], description="its providers; default: the public ones of a known chain"
     )
+    ipfs_gateway: ServiceUrl | None = Field(
+        None, description="where results of iExec tasks are downloaded from; default: iExec's own of a known chain"
+    )
+    compass: ServiceUrl | None = Field(
+        None, description="who knows the services of iExec's workerpools; default: iExec's own of a known chain"
+    )
+    task_node: TaskNode | None = Field(None, description="a task node of yours, asked for its version")
 
     @validator(mode="after")
     def _some_http(self) -> Self:
@@ -145,6 +166,9 @@ class Chain(Part):
             self.rpc = [Rpc(url=SecretStr(K2_MAINNET))]
         if not self.rpc and self.chain_id in CHAINS:
             self.rpc = [Rpc(url=SecretStr(url)) for url in CHAINS[self.chain_id].rpc]
+        if known := CHAINS.get(self.chain_id):
+            self.ipfs_gateway = self.ipfs_gateway or (SecretStr(known.ipfs_gateway) if known.ipfs_gateway else None)
+            self.compass = self.compass or (SecretStr(known.compass) if known.compass else None)
         if not self.rpc:
             raise ValueError(f"rpc is missing: no public provider of chain {self.chain_id} is known")
         if not self.http:
@@ -300,6 +324,7 @@ def _sentence(fault: Any) -> str:
 def _keys(parts: tuple[int | str, ...]) -> list[str]:
     """The right keys of the table that an error's location names."""
     tables: dict[str, type[BaseModel]] = {"database": Database, "chains": Chain, "sources": Source, "rpc": Rpc}
+    tables |= {"task_node": TaskNode}
     names = [part for part in parts if isinstance(part, str) and part in tables]
     return list((tables[names[-1]] if names else Settings).model_fields)
 

@@ -15,6 +15,10 @@ TaskscanError
 ├── LeaseLost              another process writes this chain now
 └── Terminal               repeating will not help
     ├── RpcRefused         the provider understood and said no
+    ├── NotKnownThere      a service outside the chain has nothing of it
+    ├── SignatureRefused   a service does not take the signature or secret
+    ├── TooLargeToKeep     a file is larger than it may be
+    ├── NotSaved           a file cannot be written
     ├── WrongChain         provider, database and configuration disagree about the chain
     ├── FinalityBroken     the chain, or a provider, went back on a final block
     ├── DatabaseRefused    no right, read-only, another schema, a full disk
@@ -119,6 +123,22 @@ class Terminal(TaskscanError):
 
 class RpcRefused(Terminal):
     """{provider} refuses {method}: {message} (code {code})"""
+
+
+class NotKnownThere(Terminal):
+    """{provider} has nothing of {what} (HTTP 404)."""
+
+
+class SignatureRefused(Terminal):
+    """{provider} does not accept {what}: {message}"""
+
+
+class TooLargeToKeep(Terminal):
+    """{provider} offers {size} for {what}; at most {most} are taken. Allow more, or fetch it by other means."""
+
+
+class NotSaved(Terminal):
+    """{path} cannot be written: {message}. Free space there, or name another folder."""
 
 
 class WrongChain(Terminal):

@@ -8,7 +8,18 @@ import sys
 import structlog
 import typer
 
-from indexer.cli import config_cmd, db_cmd, demo_cmd, doctor_cmd, query_cmd, run_cmd, status_cmd, verify_cmd, why_cmd
+from indexer.cli import (
+    config_cmd,
+    db_cmd,
+    demo_cmd,
+    doctor_cmd,
+    offchain_cmd,
+    query_cmd,
+    run_cmd,
+    status_cmd,
+    verify_cmd,
+    why_cmd,
+)
 from indexer.errors import TaskscanError
 
 INTERRUPTED = 130  # how typer ends after a KeyboardInterrupt
@@ -29,6 +40,7 @@ app.command("query")(query_cmd.query)
 app.command("verify")(verify_cmd.verify)
 app.command("doctor")(doctor_cmd.doctor)
 app.command("why")(why_cmd.why)
+app.add_typer(offchain_cmd.app, name="offchain")
 app.add_typer(db_cmd.app, name="db")
 app.add_typer(config_cmd.app, name="config")
 

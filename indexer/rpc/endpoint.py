@@ -24,13 +24,14 @@ class Endpoint:
 
     `url`: http or https. `headers`: sent with each request. `max_rps`: JSON-RPC calls per second (a batch of n counts
     n), None for no limit of our own. `timeout`: seconds without any progress after which an answer is given up.
-    Raises ConfigError, without showing the URL, when it cannot be used.
+    `hidden`: secrets that stand in bodies. Raises ConfigError, without showing the URL, when it cannot be used.
     """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_rps: float | None = None
     timeout: float = 30.0
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         try:
@@ -59,7 +60,7 @@ class Endpoint:
 
     @cached_property
     def _secrets(self) -> re.Pattern[str] | None:
-        parts = sorted(set(_secret_parts(self.url.strip(), self.headers)), key=len, reverse=True)
+        parts = sorted({*filter(None, self.hidden), *_secret_parts(self.url.strip(), self.headers)}, key=len)[::-1]
         return re.compile("|".join(map(_as_pattern, parts)), re.IGNORECASE) if parts else None
 
 

@@ -29,7 +29,7 @@ class HttpPost:
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, body: bytes) -> bytes | bytearray:
-        with self._translated():
+        with translated(self._endpoint):
             # A redirect would send the key to another host.
             async with self._opened().post(self._endpoint.url.strip(), data=body, allow_redirects=False) as response:
                 answer = await self._read(response)
@@ -71,13 +71,14 @@ class HttpPost:
                 raise TooLarge(f"its answer exceeds {size}", max_bytes=self._max_bytes, provider=self._endpoint.name)
         return answer
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """aiohttp's errors as ours. Their texts may hold the URL, so none of them is passed on."""
-        try:
-            yield
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _ours(error, self._endpoint) from None
+
+@contextlib.contextmanager
+def translated(endpoint: Endpoint) -> Iterator[None]:
+    """aiohttp's errors as ours. Their texts may hold the URL, so none of them is passed on."""
+    try:
+        yield
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        raise _ours(error, endpoint) from None
 
 
 def _ours(error: Exception, endpoint: Endpoint) -> TaskscanError:
