@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def install(cache: Path | None = None) -> Tools:
         if not (node.is_dir() and poco.is_dir()):
             folder.mkdir(parents=True, exist_ok=True)
             with _locked(folder):
-                _once(node, _fetch_node_modules)
+                _once(node, _fetch_anvil)
                 _once(poco, _fetch_poco)
         return Tools(_anvil_binary(node), poco / "package", node / "node_modules" / "solc", folder)
     except OSError as error:
@@ -68,6 +69,19 @@ def install(cache: Path | None = None) -> Tools:
             f"The devnet's tools cannot be kept in {folder}: {error.strerror or error}. Free space there, or set"
             " XDG_CACHE_HOME to a folder that can be written."
         ) from error
+
+
+def node_packages(lock_file: Path, name: str, what: str, cache: Path | None = None) -> Path:
+    """The `node_modules` of a package-lock.json beside its package.json, installed as `name` where it is missing.
+
+    `what`: the packages in words. Raises SetupFailed as `install` does.
+    """
+    target = (cache or default_cache()) / name
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target.parent):
+            _once(target, partial(_fetch_packages, lock_file.parent, what))
+    return target / "node_modules"
 
 
 @contextmanager
@@ -123,13 +137,16 @@ def _npm(arguments: list[str], folder: Path, what: str) -> None:
         raise SetupFailed(f"{what} could not be downloaded ({why}). Check the network and npm's registry.")
 
 
-def _fetch_node_modules(side: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(HERE / name, side / name)
-    # Install scripts are off: theirs only searches the binary, which lies in the platform's own package.
-    what = f"Anvil {ANVIL_VERSION} (npm @foundry-rs/anvil) and solc {SOLC_VERSION}"
-    _npm(["ci", "--ignore-scripts", "--include=optional"], side, what)
+def _fetch_anvil(side: Path) -> None:
+    _fetch_packages(HERE, f"Anvil {ANVIL_VERSION} (npm @foundry-rs/anvil) and solc {SOLC_VERSION}", side)
     _anvil_binary(side)
+
+
+def _fetch_packages(source: Path, what: str, side: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(source / name, side / name)
+    # Install scripts are off: Anvil's only searches the binary, which lies in the platform's own package.
+    _npm(["ci", "--ignore-scripts", "--include=optional"], side, what)
 
 
 def _anvil_binary(folder: Path) -> Path:

@@ -130,3 +130,19 @@ def test_the_lock_file_pins_by_hash_and_names_no_registry() -> None:
     assert packages["node_modules/solc"]["version"] == tools.SOLC_VERSION
     for name in ("@foundry-rs/anvil", "@foundry-rs/anvil-linux-amd64", "solc"):
         assert packages[f"node_modules/{name}"]["integrity"].startswith("sha512-")
+
+
+def test_the_sdks_lock_file_pins_by_hash_and_names_no_registry() -> None:
+    lock = json.loads((Path(__file__).parents[1] / "sdk" / "package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert packages["node_modules/iexec"]["version"] == "9.0.1"
+    assert all(entry["integrity"].startswith("sha512-") and "resolved" not in entry for entry in packages.values())
+
+
+def test_packages_of_a_lock_file_are_installed_once(tmp_path: Path, programs: Path) -> None:
+    (tmp_path / "package-lock.json").write_text("{}")
+    (tmp_path / "package.json").write_text("{}")
+    for _ in range(2):
+        found = tools.node_packages(tmp_path / "package-lock.json", "some-1.0", "Some packages", tmp_path / "cache")
+        assert (found / "@foundry-rs").is_dir()
+    assert (tmp_path / "log").read_text().split() == ["ci"]
