@@ -3,7 +3,7 @@
 CONFIG ?=
 PY := .venv/bin/python
 
-.PHONY: run test lint bench simulate kill lock clean
+.PHONY: run test lint docs bench simulate kill lock clean
 
 run: .venv/.ready
 	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
@@ -15,6 +15,10 @@ lint: .venv/.ready
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+
+# docs/sql.md, from the comments in a fresh database and docs/questions.
+docs: .venv/.ready
+	@$(PY) -m tests.sql_docs
 
 bench: .venv/.ready
 	@$(PY) -m tests.bench
