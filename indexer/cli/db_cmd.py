@@ -10,10 +10,13 @@ import typer
 from sqlalchemy.engine import URL
 
 from indexer.cli.common import ConfigOption, choose, err, opened, out
+from indexer.cli.display import telling
 from indexer.config import Settings
 from indexer.errors import UsageError
 from indexer.store import migrate, server
-from indexer.store.database import where
+from indexer.store.database import in_words, where
+from indexer.store.rebuild import rebuild as make_anew
+from indexer.store.shadow import Difference
 
 app = typer.Typer(help="Upgrade, reach, start and stop the database.", no_args_is_help=True)
 
@@ -31,6 +34,33 @@ def upgrade(config: ConfigOption = None) -> None:
     """
     with opened(choose(config).settings, upgrade=True) as engine:
         err.print(f"{where(engine)} has the schema {migrate.state(engine).found}")
+
+
+@app.command("rebuild")
+def rebuild(config: ConfigOption = None) -> None:
+    """Make all entities and counts anew from the stored events, without asking any chain, and show what changed.
+
+    Everything is one transaction: an interruption leaves the old tables. A `run` on the same database waits meanwhile.
+
+    Example: taskscan db rebuild
+    """
+    with (
+        opened(choose(config).settings) as engine,
+        in_words(engine),
+        telling("rebuild") as tell,
+        engine.begin() as connection,
+    ):
+        done = make_anew(connection, tell)
+    for each in done.differences:
+        _print(each)
+    out.print(f"facts given again to {done.facts:,} rows")
+
+
+def _print(each: Difference) -> None:
+    told = [f"{n:,} {what}" for n, what in zip(each[2:5], ("added", "removed", "changed"), strict=True) if n]
+    out.print(f"{each.table}: {each.rows:,} rows; {', '.join(told) or 'as before'}")
+    for example in each.examples:
+        out.print(f"  {example}")
 
 
 @app.command("url")

@@ -1,7 +1,10 @@
 """What a running job shows: a live table on a terminal, one log line per minute elsewhere."""
 
 import asyncio
+import contextlib
 import itertools
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import structlog
@@ -132,3 +135,21 @@ def summary(jobs: list["Job"]) -> None:
             f"{p.chain}: {p.blocks_done:,} blocks and {p.logs.total():,} logs read in {p.seconds:.1f} s "
             f"({p.logs.total() / p.seconds:,.0f} logs/s, {job.requests():,} requests), {p.state}"
         )
+
+
+@contextlib.contextmanager
+def telling(action: str) -> Iterator[Callable[[str], None]]:
+    """What long work is told to call with how far it is: a status line on a terminal, one log line per minute else."""
+    if err.is_terminal:
+        with err.status("") as status:
+            yield status.update
+        return
+    last = time.monotonic()
+
+    def line(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            log.info("progress", action=action, at=text)
+
+    yield line

@@ -1,13 +1,10 @@
 """`taskscan verify`: is what the tables say right, and if not, where."""
 
 import asyncio
-import contextlib
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated
 
-import structlog
 import typer
 from sqlalchemy.engine import Engine
 
@@ -15,12 +12,10 @@ from indexer.audit.findings import Finding
 from indexer.audit.verify import Result
 from indexer.audit.verify import verify as run_checks
 from indexer.cli.common import ConfigOption, choose, err, opened, out
+from indexer.cli.display import telling
 from indexer.config import Settings
 from indexer.store.database import in_words
 
-log = structlog.get_logger(__name__)
-
-LINE_SECONDS = 60
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a line per check.")]
 
 
@@ -33,7 +28,7 @@ def verify(config: ConfigOption = None, as_json: Json = False, repair: Repair = 
     Example: taskscan verify --json | jq .checks[].findings
     """
     chosen = choose(config)
-    with opened(chosen.settings) as engine, in_words(engine), _progress() as tick:
+    with opened(chosen.settings) as engine, in_words(engine), telling("verify") as tick:
         results = _check(engine, tick, quiet=as_json)
         if repair and any(result.total for result in results):
             _repair(chosen.settings, engine, [found for result in results for found in result.findings])
@@ -60,24 +55,6 @@ def _repair(settings: Settings, engine: Engine, findings: list[Finding]) -> None
     for chain, pieces in asyncio.run(mend(settings, engine, findings)).items():
         blocks = ", ".join(str(piece) for piece in pieces)
         err.print(f"{chain}: read the blocks {blocks} again and folded their entities anew")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """What a check is told to call: a status line on a terminal, one log line per minute elsewhere."""
-    if err.is_terminal:
-        with err.status("") as status:
-            yield status.update
-        return
-    last = time.monotonic()
-
-    def line(text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LINE_SECONDS:
-            last = time.monotonic()
-            log.info("progress", action="verify", at=text)
-
-    yield line
 
 
 def _print(result: Result) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from indexer.networks.codec import Codec
 
 Prepare = Callable[[Connection, int, Sequence[bytes], int, int], object]
+Remake = Callable[[Connection, int, Sequence[bytes], int], object]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Network:
     """Everything that differs between networks.
 
     `prepare(connection, chain_id, addresses, from_block, to_block)` runs before the folds of these blocks, for what
-    SQL cannot do. `codecs` is keyed `(role, topic0 as lower-case hex text, number of topics)`.
+    SQL cannot do; `remake(connection, chain_id, addresses, to_block)` makes all of that anew. `codecs` is keyed
+    `(role, topic0 as lower-case hex text, number of topics)`.
     `getters` names, for the root role, the contracts it knows: role -> 4-byte selector in hex text of a
     getter without arguments that returns their address.
     """
@@ -72,3 +74,4 @@ class Network:
     getters: Mapping[str, str] = field(default_factory=dict)
     factories: tuple[Factory, ...] = ()
     prepare: Prepare | None = None
+    remake: Remake | None = None

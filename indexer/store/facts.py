@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from indexer.store.rollback import lowest_since
 from schema import iexec_entities as iexec
 from schema.chain import chains, groups, reorgs
-from schema.facts import Kind, deal_facts, fact_retries, validator_facts
+from schema.facts import KINDS, Kind, deal_facts, fact_retries, validator_facts
 
 FREE_TRIES = 3  # a provider that lags or drops an answer has it a moment later
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(days=1)
@@ -97,6 +97,17 @@ def copy_terms(connection: sa.Connection, chain_id: int) -> int:
     return _terms_into_tasks(connection, chain_id, list(set(connection.scalars(late))))
 
 
+def give_known(connection: sa.Connection, chain_id: int) -> int:
+    """Give every entity of the chain the facts that are known of it; how many rows that changed."""
+    changed = 0
+    for kind in (kind for kinds in KINDS.values() for kind in kinds if kind.copied):
+        statement = _giving(kind).where(kind.entity.c.chain_id == chain_id)
+        changed += connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    while given := copy_terms(connection, chain_id):
+        changed += given
+    return changed
+
+
 def _lock(connection: sa.Connection, chain_id: int) -> None:
     row = sa.select(chains.c.chain_id).where(chains.c.chain_id == chain_id)
     connection.execute(row.with_for_update(key_share=True))
@@ -144,12 +155,17 @@ def _show(connection: sa.Connection, kind: Kind, keys: Sequence[Key]) -> set[tup
     given = _given(kind, keys)
     mine = sa.and_(*(column == given.c[column.name] for column in _keys(kind)))
     if kind.copied:
-        pairs = [(kind.entity.c[name], kind.facts.c[name]) for name in kind.copied]
-        differs = sa.or_(*(sa.and_(fact.is_not(None), own.is_distinct_from(fact)) for own, fact in pairs))
-        values = {own.name: sa.func.coalesce(fact, own) for own, fact in pairs}
-        connection.execute(sa.update(kind.entity).values(values).where(mine, kind.same, differs))
+        connection.execute(_giving(kind).where(mine))
     whole = sa.select(*_keys(kind)).join(given, mine).where(~kind.lacking)
     return {tuple(row) for row in connection.execute(whole)}
+
+
+def _giving(kind: Kind) -> sa.Update:
+    """The update that copies facts into the entities that they are of."""
+    pairs = [(kind.entity.c[name], kind.facts.c[name]) for name in kind.copied]
+    differs = sa.or_(*(sa.and_(fact.is_not(None), own.is_distinct_from(fact)) for own, fact in pairs))
+    values = {own.name: sa.func.coalesce(fact, own) for own, fact in pairs}
+    return sa.update(kind.entity).values(values).where(kind.same, differs)
 
 
 def _row(kind: Kind, key: Key, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,12 @@ def lock(connection: sa.Connection, chain_id: int) -> None:
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(FOLD_LOCK, chain_id))))
 
 
+def try_lock(connection: sa.Connection, chain_id: int) -> bool:
+    """The same without waiting: whether nobody else has it."""
+    taken = sa.func.pg_try_advisory_xact_lock(sa.func.hashtextextended(FOLD_LOCK, chain_id))
+    return bool(connection.scalar(sa.select(taken)))
+
+
 def _lock_facts(connection: sa.Connection, chain_id: int) -> None:
     """Keep out whoever writes facts into entities meanwhile: they take this lock too."""
     row = sa.select(chains.c.chain_id).where(chains.c.chain_id == chain_id)
@@ -128,11 +134,19 @@ def touched_keys(
     connection: sa.Connection, fold: Fold, chain_id: int, addresses: Sequence[bytes], first: int, last: int
 ) -> list[tuple[bytes, object]]:  # fmt: skip
     """(address, key) of the entities that events of `addresses` in blocks `first` to `last` touch."""
+    query = touched(fold, chain_id, addresses, first, last)
+    ordered = query.order_by(*query.selected_columns)
+    return [(row.address, row.key) for row in connection.execute(ordered)]
+
+
+def touched(
+    fold: Fold, chain_id: int, addresses: Sequence[bytes], first: int, last: int
+) -> sa.Select[*tuple[Any, ...]]:  # fmt: skip
+    """The same as a query."""
     function = getattr(getattr(sa.func, fold.schema), f"touched_{fold.table.name}")
     given = function(chain_id, _addresses(addresses), first, last)
     rows = given.table_valued("address", "key").render_derived()
-    query = sa.select(rows.c.address, rows.c.key).order_by(rows.c.address, rows.c.key)
-    return [(row.address, row.key) for row in connection.execute(query)]
+    return sa.select(rows.c.address, rows.c.key)
 
 
 def refold(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:

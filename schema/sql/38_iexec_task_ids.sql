@@ -95,3 +95,26 @@ LANGUAGE sql STABLE AS $$
     WHERE e.entry = ANY ($2)
 $$;
 COMMENT ON FUNCTION iexec.registries_of(bigint, bytea[]) IS 'The registries that these workerpools are entries of.';
+
+CREATE OR REPLACE FUNCTION iexec.late_ids(chain bigint)
+RETURNS TABLE (address bytea, taskid bytea, dealid bytea, idx numeric, listed_from bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT t.address, t.taskid, t.dealid, t.idx, t.listed_from
+    FROM iexec.deal_starts d
+    JOIN iexec.task_ids t ON t.dealid = d.dealid AND t.chain_id = $1 AND t.address = d.address
+                         AND t.idx >= d.bot_first + 10000
+    WHERE d.chain_id = $1 AND d.volume > 10000
+      AND EXISTS (
+          SELECT FROM iexec.task_initialize e
+          WHERE e.taskid = t.taskid AND e.chain_id = $1 AND e.block_number = t.listed_from)
+$$;
+COMMENT ON FUNCTION iexec.late_ids(bigint) IS
+    'Tasks beyond the first 10,000 of their deal, which their initialization made known.';
+
+CREATE OR REPLACE FUNCTION iexec.forget_all_ids(chain bigint) RETURNS void
+LANGUAGE sql AS $$
+    DELETE FROM iexec.deal_starts WHERE chain_id = $1;
+    DELETE FROM iexec.task_ids WHERE chain_id = $1;
+    DELETE FROM iexec.broadcasts WHERE chain_id = $1
+$$;
+COMMENT ON FUNCTION iexec.forget_all_ids(bigint) IS 'Before everything that Python makes from events is made anew.';

@@ -3,7 +3,7 @@
 from indexer.networks.base import Contract, Deployment, Factory, Network
 from indexer.networks.codec import compile_codecs
 from indexer.networks.iexec.events import ROLES
-from indexer.networks.iexec.task_ids import prepare
+from indexer.networks.iexec.task_ids import prepare, remake
 
 
 def _deployment(
@@ -97,4 +97,5 @@ NETWORK = Network(
     getters=_GETTERS,
     factories=_FACTORIES,
     prepare=prepare,
+    remake=remake,
 )

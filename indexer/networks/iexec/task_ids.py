@@ -98,6 +98,24 @@ def prepare(
         connection.execute(sa.select(sa.func.iexec.mark(chain_id, hub, from_block, to_block, MARK_EVERY)))
 
 
+def remake(connection: sa.Connection, chain_id: int, addresses: Sequence[bytes], to_block: int) -> None:
+    """Make everything that `prepare` makes anew from the events up to `to_block`.
+
+    Ids beyond the list of a deal that were found from initializations stay where their hash proves them: they were
+    found near the last known index of their time.
+    """
+    late = [row for row in _late(connection, chain_id) if task_id(row.dealid, row.idx) == row.taskid]
+    connection.execute(sa.select(sa.func.iexec.forget_all_ids(chain_id)))
+    prepare(connection, chain_id, addresses, 0, to_block)
+    _write(connection, "task_ids", "taskid", chain_id, late)
+
+
+def _late(connection: sa.Connection, chain_id: int) -> list[TaskId]:
+    found = sa.func.iexec.late_ids(chain_id).table_valued(*TaskId._fields)
+    rows = connection.execute(sa.select(found))
+    return [TaskId(bytes(r.address), bytes(r.taskid), bytes(r.dealid), int(r.idx), r.listed_from) for r in rows]
+
+
 def make_task_ids(
     connection: sa.Connection, chain_id: int, addresses: Sequence[bytes], from_block: int, to_block: int
 ) -> int:
