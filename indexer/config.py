@@ -66,6 +66,12 @@ def _database_url(text: SecretStr) -> SecretStr:
     return text
 
 
+def _queue_url(text: str) -> str:
+    if not _is_url(text, ("http", "https")) or "@" in text:
+        raise ValueError("the URL of a queue begins with http:// or https:// and names a host, without a login")
+    return text
+
+
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(text)
@@ -202,6 +208,16 @@ class Source(Part):
     )
 
 
+class Queue(Part):
+    """The job queue that `worker` and `backfill` ask: one of Taskscan, or an Aidbox."""
+
+    url: Annotated[str, AfterValidator(_queue_url)] | None = Field(
+        None, description="its http(s) URL; left out, `backfill` serves one of its own"
+    )
+    client_id: str = Field("", description="the client's id there")
+    client_secret: SecretStr = Field(SecretStr(""), description="the client's secret")
+
+
 class Settings(BaseSettings):
     """The whole tree. Build it with `load`."""
 
@@ -220,6 +236,7 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     database: Database = Database()
+    queue: Queue = Queue()
     chains: list[Chain] = Field([], description="the chains to read")
     sources: list[Source] = Field([], description="the networks to read on them")
 
@@ -324,7 +341,7 @@ def _sentence(fault: Any) -> str:
 def _keys(parts: tuple[int | str, ...]) -> list[str]:
     """The right keys of the table that an error's location names."""
     tables: dict[str, type[BaseModel]] = {"database": Database, "chains": Chain, "sources": Source, "rpc": Rpc}
-    tables |= {"task_node": TaskNode}
+    tables |= {"task_node": TaskNode, "queue": Queue}
     names = [part for part in parts if isinstance(part, str) and part in tables]
     return list((tables[names[-1]] if names else Settings).model_fields)
 

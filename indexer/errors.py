@@ -13,6 +13,8 @@ TaskscanError
 ├── Inconsistent           an answer that contradicts itself or another answer
 ├── StateUnreadable        an account whose bytes do not fit the layout of its program
 ├── LeaseLost              another process writes this chain now
+├── FenceLost              a later execution of a job has its range of blocks now
+├── TaskRefused            the job queue says no; carries ``kind`` and an HTTP ``status``
 └── Terminal               repeating will not help
     ├── RpcRefused         the provider understood and said no
     ├── NotKnownThere      a service outside the chain has nothing of it
@@ -115,6 +117,22 @@ class LeaseLost(TaskscanError):
     """Another Taskscan process ({holder}) writes chain {chain_id} now. Nothing was written here; this process waits
     until that one ends.
     """
+
+
+class FenceLost(TaskscanError):
+    """A later execution has taken the blocks {blocks} of chain {chain_id}; nothing was written by this one."""
+
+
+class TaskRefused(TaskscanError):
+    """{message}"""
+
+    def __init__(self, message: str, *, kind: str, status: int = 422, retry_after: float | None = None) -> None:
+        """``kind``: the type of the error as the Task Executor API sends it; ``status``: the HTTP status that goes
+        with it; ``retry_after``: seconds after which it is worth asking again, if it is."""
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+        self.retry_after = retry_after
 
 
 class Terminal(TaskscanError):

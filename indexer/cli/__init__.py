@@ -19,6 +19,7 @@ from indexer.cli import (
     status_cmd,
     verify_cmd,
     why_cmd,
+    work_cmd,
 )
 from indexer.errors import TaskscanError
 
@@ -41,6 +42,9 @@ app.command("verify")(verify_cmd.verify)
 app.command("doctor")(doctor_cmd.doctor)
 app.command("why")(why_cmd.why)
 app.add_typer(offchain_cmd.app, name="offchain")
+app.command("backfill")(work_cmd.backfill)
+app.command("worker")(work_cmd.worker)
+app.add_typer(work_cmd.app, name="queue")
 app.add_typer(db_cmd.app, name="db")
 app.add_typer(config_cmd.app, name="config")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 import structlog
 
+from indexer.chain.window import Point
 from indexer.config import Chain, Rpc, Source
 from indexer.errors import LeaseLost, TaskscanError, Terminal
 from indexer.ingest.budget import Budget
@@ -86,6 +87,21 @@ class ChainJob:
         known = await store.run(_known, chain.chain_id)
         wanted = await wanted_contracts(provider, chain, self._wanted, int(newest.number, 16), known)
         await store.run(sources.configure, chain.chain_id, wanted)
+
+    async def final(self) -> Point:
+        """The newest final block, asked for anew. Raises TaskscanError."""
+        await self._upkeep.poll()
+        await self._pool.run(lambda provider: self._take_final(provider, None))
+        return self._follower.window.final
+
+    async def complete(self, final: Point) -> None:
+        """Read and fold all that is still missing up to the block `final`. Raises TaskscanError."""
+        await self._scanner.converge(final)
+
+    @property
+    def store(self) -> Store:
+        """The database, for who writes this chain: under its lease."""
+        return self._store
 
     async def tick(self, newest: Header | None = None, *, patient: bool = True) -> None:
         """Bring everything up to the newest block: what became final by ranges, the rest block by block.

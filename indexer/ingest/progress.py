@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -76,6 +76,15 @@ class Progress:
         for target, rows in batch.rows.items():
             self.logs[target.schema] += len(rows)
             self.newest.extend(Newest.of(target, row) for row in rows[-3:])
+
+    def add(self, blocks: int, logs: Mapping[str, int], busy: Mapping[str, float], provider: str) -> None:
+        """Count what a worker has read."""
+        self.marks.append((time.monotonic(), self.blocks_done, self.logs.total()))
+        self.blocks_done += blocks
+        self.logs.update(logs)
+        self.provider = provider or self.provider
+        for stage, seconds in busy.items():
+            self.busy[stage] = self.busy.get(stage, 0.0) + seconds
 
     @property
     def bottleneck(self) -> str:

@@ -45,7 +45,11 @@ Answered = tuple[Range, msgspec.Raw]
 class Scanner:
     """Brings the tables of one chain up to a final block."""
 
-    def __init__(self, chain_id: int, pool: Pool, store: Store, progress: Progress, budget: Budget) -> None:
+    def __init__(
+        self, chain_id: int, pool: Pool, store: Store, progress: Progress, budget: Budget, *, folds: bool = True
+    ) -> None:  # fmt: skip
+        """`folds`: whether it folds what it reads; not where another process does that for many."""
+        self._folds = folds
         self._chain_id = chain_id
         self._pool = pool
         self._store = store
@@ -77,6 +81,20 @@ class Scanner:
                 return
             await self._read_all(group, group.gaps(upto))
 
+    async def fill(self, group_id: int, wanted: Range, final: Point) -> None:
+        """Read what one group has not read yet of the blocks `wanted`, none of them above the block `final`.
+
+        A group that is gone, joined with another one, leaves nothing to do. Raises as `converge`.
+        """
+        self._final = final
+        while True:
+            groups = await self._store.run(ledger.load_groups, self._chain_id)
+            group = next((group for group in groups if group.group_id == group_id), None)
+            gaps = group.gaps_within(wanted) if group else []
+            if not group or not gaps:
+                return
+            await self._read_all(group, gaps)
+
     def close(self) -> None:
         """End the decoding thread."""
         self._decoding.shutdown(wait=False, cancel_futures=True)
@@ -86,7 +104,8 @@ class Scanner:
         try:
             async with asyncio.TaskGroup() as tasks:
                 readers = [tasks.create_task(self._reader(group, todo)) for _ in range(READERS)]
-                tasks.create_task(self._fold_beside(readers))
+                if self._folds:
+                    tasks.create_task(self._fold_beside(readers))
         except* TaskscanError as errors:
             raise errors.exceptions[0] from None
 
@@ -127,6 +146,7 @@ class Scanner:
         async with self._budget.hold(portion.sizer.expected_bytes(portion.blocks)) as becomes:
             batch, again = await self._fetch(provider, group, portion, becomes)
             if batch:
+                batch.upto = self._final.number if self._folds else -1
                 becomes(batch.size_bytes)
                 with self.progress.stage("write"):
                     await self._store.run(write, batch)
@@ -155,16 +175,12 @@ class Scanner:
         if not good:
             return None, again
         with self.progress.stage("decode"):
-            batch = await self._packed(provider, group, reply, good)
-        batch.upto = self._final.number
-        return batch, again
+            return await self._packed(provider, group, reply, good), again
 
     async def _prove(self, provider: Provider, group: Group, portion: Portion) -> Batch:
         with self.progress.stage("fetch"):
             parts = [await self._proven(provider, group, piece) for piece in portion.ranges]
-        batch = await self.decode(provider, group, [found for part in parts for found in part], {})
-        batch.upto = self._final.number
-        return batch
+        return await self.decode(provider, group, [found for part in parts for found in part], {})
 
     async def _proven(self, provider: Provider, group: Group, piece: Range) -> Parsed:
         return await proven(self._pool, provider, group, piece, self._final, self.progress)
@@ -172,9 +188,7 @@ class Scanner:
     async def _by_hash(self, provider: Provider, group: Group, piece: Range) -> Batch:
         found = await read_range(self._pool, provider, group, piece, truthful=bool(self.progress.blooms))
         self.progress.omissions.update(found.omitted)
-        batch = await self.decode(provider, group, found.parsed, {})
-        batch.upto = self._final.number
-        return batch
+        return await self.decode(provider, group, found.parsed, {})
 
     async def _packed(self, provider: Provider, group: Group, reply: Reply, good: list[Answered]) -> Batch:
         loop = asyncio.get_running_loop()

@@ -47,6 +47,12 @@ class Group:
             return []
         return subtract([Range(self.from_block, upto)], self.covered)
 
+    def gaps_within(self, wanted: Range) -> list[Range]:
+        """What is missing of the blocks `wanted`."""
+        if self.from_block > wanted.last:
+            return []
+        return subtract([Range(max(self.from_block, wanted.first), wanted.last)], self.covered)
+
     @property
     def read_to(self) -> int | None:
         """Last block up to which nothing is missing."""

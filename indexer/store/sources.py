@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
-from indexer.errors import WrongChain
+from indexer.errors import ConfigError, WrongChain
 from indexer.rpc.types import Header
 from indexer.store import ledger
 from schema.chain import chains, groups, sources
@@ -40,12 +41,29 @@ def settle_chain(
             )
         )
         return
+    _refuse_other(row, name, first)
+    connection.execute(sa.update(chains).where(chains.c.chain_id == chain_id).values(name=name, clock=clock))
+
+
+def require_chain(connection: sa.Connection, chain_id: int, first: tuple[int, str]) -> bool | None:
+    """Check, without writing, that the database reads this very chain; whether its blooms are truthful, if known.
+
+    Raises WrongChain, or ConfigError where the chain is not read at all.
+    """
+    row = connection.execute(sa.select(chains).where(chains.c.chain_id == chain_id)).one_or_none()
+    if row is None:
+        raise ConfigError(f"The database does not read chain {chain_id}: begin with `taskscan backfill` or `run`.")
+    _refuse_other(row, row.name, first)
+    return None if row.blooms is None else row.blooms == "truthful"
+
+
+def _refuse_other(row: sa.Row[Any], name: str, first: tuple[int, str]) -> None:
+    number, block_hash = first[0], bytes.fromhex(first[1][2:])
     if row.first_block == number and row.first_hash != block_hash:
         raise WrongChain(
-            f"Block {number} of {name} (chain {chain_id}) is {first[1]}, but the database was filled from a chain "
+            f"Block {number} of {name} (chain {row.chain_id}) is {first[1]}, but the database was filled from a chain "
             f"whose block {number} is 0x{row.first_hash.hex()}. Use another database for this chain."
         )
-    connection.execute(sa.update(chains).where(chains.c.chain_id == chain_id).values(name=name, clock=clock))
 
 
 def note_head(connection: sa.Connection, chain_id: int, head: Header) -> None:

@@ -23,6 +23,7 @@ class Batch:
     """What was read of one group: the reads, the rows per table, and the contracts that were born in it.
 
     `upto`: the block to which the scan reads; when all is read up to it, events are folded in the same transaction.
+    -1: nothing is.
     """
 
     group: ledger.Group

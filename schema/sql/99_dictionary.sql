@@ -5,6 +5,7 @@ COMMENT ON SCHEMA chain IS 'What is read, how far, from whom, how well known; re
 COMMENT ON SCHEMA arbius IS 'Arbius: one table per event, the entities that are folds of them, and facts from calls.';
 COMMENT ON SCHEMA iexec IS 'iExec: one table per event, the entities that are folds of them, and facts from calls.';
 COMMENT ON SCHEMA koii IS 'Koii: what snapshots of tasks show, with when it was first and last seen.';
+COMMENT ON SCHEMA work IS 'The job queue of block ranges, and the fences under which workers write them.';
 
 DO $$
 DECLARE

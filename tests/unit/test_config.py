@@ -142,7 +142,7 @@ def test_what_only_looks_like_a_variable_is_a_fault(text: str) -> None:
         (chain(rpc=[{"url": "http://a", "heder": 1}]), "there is no key chains[0].rpc[0].heder; did you mean headers?"),
         (source(adresses=[]), "there is no key sources[0].adresses; did you mean addresses?"),
         (source(qq=1), "there is no key sources[0].qq; known are network, chain, addresses, start_block, evidence."),
-        (tree(_env_file="x"), "there is no key _env_file; known are database, chains, sources."),
+        (tree(_env_file="x"), "there is no key _env_file; known are database, queue, chains, sources."),
     ],
 )  # fmt: skip
 def test_a_misspelt_key_is_told_with_the_nearest_right_one(wrong: dict[str, Any], said: str) -> None:
