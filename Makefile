@@ -3,7 +3,7 @@
 CONFIG ?=
 PY := .venv/bin/python
 
-.PHONY: run test lint docs bench simulate kill lock clean
+.PHONY: run test lint docs bench simulate kill jobs lock clean
 
 run: .venv/.ready
 	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
@@ -32,6 +32,10 @@ simulate: .venv/.ready
 
 kill: .venv/.ready
 	@TASKSCAN_KILLS=$(or $(KILLS),100) $(PY) -m pytest tests/integration/test_broken_lines.py -k kill_9
+
+# Thousands of jobs while workers and servers of the queue are killed and frozen at random.
+jobs: .venv/.ready
+	@$(PY) -m tests.jobs --jobs $(or $(JOBS),2000) --workers $(or $(WORKERS),8)
 
 lock:
 	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal \

@@ -4,15 +4,16 @@ The chain is the tests' own node, whose every log is known: it and the arithmeti
 """
 
 import asyncio
+import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from indexer.store.store import Store
 from indexer.work import clients
 from indexer.work.client import QueueClient
 from indexer.work.planner import Piece, request
-from tests.acceptance.command import environment
 from tests.acceptance.node import CREATED, ENGINE, Node
+from tests.jobs.command import taskscan
 from tests.support import settings_for, toml_for
 
 CHAIN = 42161
@@ -39,6 +40,11 @@ SOURCE = {"network": "arbius", "addresses": [ENGINE], "start_block": 0}
 PATIENCE = {"requestedToStartTimeout": 2000, "inProgressTimeout": 2500, "retryDelay": 100, "allowedRetryCount": 1000}
 FROZEN_SECONDS = 4.0  # longer than the queue's patience: whoever wakes up after it is a zombie
 SETTLE_SECONDS = 3.0  # in which zombies have their say at the end
+
+
+# Processes are forked from one that has imported everything: they start at once, and killing them is cheap.
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.jobs.command"])
 
 
 class SlowNode(Node):
@@ -73,8 +79,7 @@ class Machine:
         self._folder, self._database = folder, database
         self.secret = _client(database)
         self._commands: dict[str, list[str]] = {}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._logs: dict[str, Any] = {}
+        self.processes: dict[str, BaseProcess] = {}
         self.urls = [f"http://127.0.0.1:{_free_port()}" for _ in range(servers)]
         for n, url in enumerate(self.urls):
             place = url.removeprefix("http://")
@@ -88,21 +93,20 @@ class Machine:
         for name in self._commands:
             if not name.startswith(kind):
                 continue
-            if name not in self.processes or self.processes[name].poll() is not None:
+            if name not in self.processes or not self.processes[name].is_alive():
                 self._start(name)
 
     def _start(self, name: str) -> None:
-        said = self._logs.setdefault(name, (self._folder / f"{name}.log").open("ab"))
         login = {"TASKSCAN_QUEUE_CLIENT_ID": "chaos", "TASKSCAN_QUEUE_CLIENT_SECRET": self.secret}
-        self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "indexer", *self._commands[name]], env=environment(**login), cwd=self._folder,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
-        )  # fmt: skip
+        log = str(self._folder / f"{name}.log")
+        self.processes[name] = FORKS.Process(target=taskscan, args=(self._commands[name], login, log))
+        self.processes[name].start()
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process, which may be gone already."""
-        if self.processes[name].poll() is None:
-            self.processes[name].send_signal(number)
+        process = self.processes[name]
+        if process.is_alive() and process.pid:
+            os.kill(process.pid, number)
 
     def said(self, text: str) -> int:
         """How many lines of the workers hold `text`."""
@@ -115,9 +119,7 @@ class Machine:
             self.signal(name, signal.SIGCONT)
             self.signal(name, signal.SIGKILL)
         for process in self.processes.values():
-            process.wait()
-        for said in self._logs.values():
-            said.close()
+            process.join()
 
 
 def run(
