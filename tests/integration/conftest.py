@@ -71,3 +71,23 @@ def migrated(server_url: str, template: str) -> Iterator[str]:
     """The URL of a database with this version's tables, empty and this test's own."""
     with fresh_database(server_url, template) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def iexec(server_url: str, template: str) -> Iterator[str]:
+    """The URL of a database that holds the recording iexec-dev, enriched; only to be read."""
+    yield from _recorded(server_url, template, "iexec-dev")
+
+
+@pytest.fixture(scope="session")
+def arbius(server_url: str, template: str) -> Iterator[str]:
+    """The same of arbius-dev."""
+    yield from _recorded(server_url, template, "arbius-dev")
+
+
+def _recorded(server_url: str, template: str, name: str) -> Iterator[str]:
+    from tests.integration.test_enrich import read  # which imports this file
+
+    with fresh_database(server_url, template) as database:
+        read(database, name)
+        yield database

@@ -1,7 +1,6 @@
 """Enrichment on recordings of the real contracts and on the devnet: every fact that no event carries, by the ledger."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -20,7 +19,6 @@ from indexer.store import database as db
 from indexer.store.rollback import rollback
 from indexer.store.store import Store
 from schema.facts import KINDS
-from tests.integration.conftest import fresh_database
 from tests.integration.test_scan import ingest
 from tests.support import addresses, needs_recordings, recording, replay
 
@@ -65,20 +63,6 @@ def read(database: str, name: str, *options: str) -> Provider:
     with replay(name, *options) as chain:
         ingest(database, chain.url, [{"network": network, "addresses": addresses(name, protocol)}], chain_id)
         return enriched(database, chain.url, chain_id, network)
-
-
-@pytest.fixture(scope="module")
-def iexec(server_url: str, template: str) -> Iterator[str]:
-    with fresh_database(server_url, template) as database:
-        read(database, "iexec-dev")
-        yield database
-
-
-@pytest.fixture(scope="module")
-def arbius(server_url: str, template: str) -> Iterator[str]:
-    with fresh_database(server_url, template) as database:
-        read(database, "arbius-dev")
-        yield database
 
 
 def test_every_term_of_every_deal_is_as_on_chain(iexec: str) -> None:

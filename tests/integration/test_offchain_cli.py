@@ -10,20 +10,12 @@ from typer.testing import CliRunner
 
 from indexer.cli import app
 from indexer.errors import ConfigError, TaskscanError, UsageError
-from tests.integration.conftest import fresh_database
-from tests.integration.test_enrich import fetch, read
+from tests.integration.test_enrich import fetch
 from tests.services import Services, serving
 from tests.support import addresses, needs_recordings, toml_for
 
 pytestmark = needs_recordings
 IEXEC = 31337
-
-
-@pytest.fixture(scope="module")
-def iexec(server_url: str, template: str) -> Iterator[str]:
-    with fresh_database(server_url, template) as database:
-        read(database, "iexec-dev")
-        yield database
 
 
 @pytest.fixture
