@@ -52,7 +52,7 @@ for _event, _by in (
 
 FOLDS: tuple[Fold, ...] = (
     Fold(entities.parameters, "since_block"),
-    Fold(entities.tasks, "task_id", frozenset({"owner", "version", "cid", "input"}), by_range=True),
+    Fold(entities.tasks, "task_id", frozenset({"owner", "version", "cid", "input_size"}), by_range=True),
     Fold(entities.solutions, "task_id", frozenset({"cid", "stake"}), by_range=True),
     Fold(entities.contestations, "task_id", frozenset({"slash_amount"}), by_range=True),
     Fold(entities.votes, "task_id"),

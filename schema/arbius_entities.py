@@ -26,7 +26,7 @@ tasks = entity(
     blocktime time when it was submitted
     version int version of the input, given by the submitter (enriched)
     cid bytea IPFS hash of the input (enriched)
-    input bytea (enriched)
+    input_size int bytes of the input, which arbius.task_facts holds (enriched)
     sender bytea who called the engine: a router or bulk contract, if one was used
     submitted_block int8
     submitted_log_index int
@@ -65,7 +65,7 @@ for _who in (tasks.c.sender, tasks.c.model):
     _columns = hex_text(_who), tasks.c.stage, tasks.c.blocktime
     Index(f"ix_tasks_{_who.name}_stage", *_columns, postgresql_where=_NOT_CLAIMED)
 
-Index("ix_tasks_to_enrich", tasks.c.chain_id, tasks.c.submitted_block, postgresql_where=text("input IS NULL"))
+Index("ix_tasks_to_enrich", tasks.c.chain_id, tasks.c.submitted_block, postgresql_where=text("input_size IS NULL"))
 Index("ix_tasks_refunded", tasks.c.finished_at, postgresql_where=text("outcome = 'succeeded'"))
 Index("ix_tasks_retracted_at", tasks.c.retracted_at, postgresql_where=text("retracted_at IS NOT NULL"))
 

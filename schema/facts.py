@@ -17,11 +17,15 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     exists,
+    func,
+    literal,
     or_,
     select,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from schema import arbius_entities as arbius
 from schema import iexec_entities as iexec
@@ -30,6 +34,8 @@ from schema.arbius_entities import TOKEN
 from schema.base import metadata
 from schema.entities import entity
 from schema.iexec import EVENTS as IEXEC_EVENTS
+from schema.iexec_support import contracts
+from schema.silent_facts import override_facts, overrides_to_ask, parameter_facts, parameters_to_ask
 
 _FROM = "enriched_from text! calldata, eth_call@block, or both"
 _TX = "tx_hash bytea the transaction that made it; NULL: not read"
@@ -44,6 +50,7 @@ task_facts = entity(
     version int
     cid bytea IPFS hash of the input: CIDv0 without base58
     input bytea
+    input_size int bytes
     {_FROM}
     """,
     "What a task was asked with. Its id proves cid: keccak256(sender, id of the task before, model, fee, cid).",
@@ -187,7 +194,8 @@ class Kind:
     """Facts of one entity. Keys of `entity` and `facts` agree by their order.
 
     `lacking` is true of rows that facts are asked for, newest first by the column `newest`. `tx` is the column of
-    the transaction that made the row. `asks`: what else a question needs, by name.
+    the transaction that made the row. `asks`: what else a question needs, by name. `silent`: facts that change without
+    an event; `lacking` looks at them itself, and the entity does not show them.
     """
 
     entity: Table
@@ -196,10 +204,18 @@ class Kind:
     newest: str
     tx: str | None = None
     asks: tuple[ColumnElement[Any], ...] = ()
+    silent: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether facts hold as of a block only."""
+        return "block_number" in self.facts.columns
 
     @property
     def copied(self) -> list[str]:
         """The facts that the entity shows."""
+        if self.silent:
+            return []
         own = {column.name for column in self.entity.columns if not column.primary_key} - {"tx_hash"}
         return [column.name for column in self.facts.columns if not column.primary_key and column.name in own]
 
@@ -229,6 +245,28 @@ def _emitter() -> ColumnElement[Any]:
     return query.limit(1).scalar_subquery().label("emitter")
 
 
+def _notice() -> ColumnElement[Any]:
+    """What SchedulerNoticeBoost tells of a deal; NULL for a classic one."""
+    d, e = iexec.deals.c, IEXEC_EVENTS["scheduler_notice_boost"].c
+    told: dict[str, Any] = {
+        name: func.encode(e[name], "hex") for name in ("app", "dataset", "tag", "beneficiary", "params_raw")
+    }
+    told |= {"category": cast(e.category, Text), "params": e.params}
+    parts = [part for name, value in told.items() for part in (literal(name, Text()), value)]
+    query = select(func.jsonb_build_object(*parts, type_=JSONB())).where(
+        e.deal_id == d.dealid, e.chain_id == d.chain_id, e.block_number == d.block_number
+    )
+    return query.limit(1).scalar_subquery().label("notice")
+
+
+def _callback_is_kept() -> ColumnElement[bool]:
+    """Whether the hub of a task keeps what the callback was given: v3, which had a clerk, and PoCo Boost do not."""
+    t, d, c = iexec.tasks.c, iexec.deals.c, contracts.c
+    clerk = exists().where(c.chain_id == t.chain_id, c.hub == t.address, c.role == "hub", c.address != c.hub)
+    boost = exists().where(d.chain_id == t.chain_id, d.address == t.address, d.dealid == t.dealid, d.boost)
+    return and_(~clerk, ~boost)
+
+
 def _unknown(table: Table) -> ColumnElement[bool]:
     mine = zip(table.primary_key, entry_facts.primary_key, strict=True)
     same = [theirs == own for own, theirs in mine]
@@ -242,7 +280,7 @@ def _moved() -> ColumnElement[bool]:
 
 
 _t, _s, _c, _m = (table.c for table in (arbius.tasks, arbius.solutions, arbius.contestations, arbius.models))
-_done = and_(iexec.tasks.c.finalized_at.is_not(None), iexec.tasks.c.results_callback.is_(None))
+_done = and_(iexec.tasks.c.finalized_at.is_not(None), iexec.tasks.c.results_callback.is_(None), _callback_is_kept())
 
 KINDS: dict[str, tuple[Kind, ...]] = {
     "arbius": (
@@ -250,7 +288,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
         Kind(
             arbius.tasks,
             task_facts,
-            _t.input.is_(None),
+            _t.input_size.is_(None),
             "submitted_block",
             "submitted_tx",
             (_t.model, _t.fee, _t.sender, _task_before()),
@@ -265,6 +303,8 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             (_c.validator,),
         ),
         Kind(arbius.validators, validator_facts, _moved(), "last_block"),
+        Kind(arbius.parameters, parameter_facts, parameters_to_ask(), "since_block", silent=True),
+        Kind(arbius.models, override_facts, overrides_to_ask(), "registered_block", silent=True),
     ),
     "iexec": (
         Kind(
@@ -273,7 +313,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             iexec.deals.c.enriched_from.is_(None),
             "block_number",
             "tx_hash",
-            (iexec.deals.c.start_time, iexec.deals.c.bot_size, _emitter()),
+            (*(iexec.deals.c[name] for name in ("start_time", "bot_size", "payer", "sponsor")), _emitter(), _notice()),
         ),
         Kind(iexec.tasks, callback_facts, _done, "finalized_block", "finalized_tx"),
         Kind(

@@ -6,6 +6,7 @@ the chain has told of. Facts that never change are as true there.
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ import structlog
 from indexer.errors import Inconsistent, RpcRefused
 from indexer.ingest.progress import Progress
 from indexer.networks.arbius.facts import ASKERS as ARBIUS
+from indexer.networks.arbius.silent_facts import ASKERS as SILENT
 from indexer.networks.facts import Asker, Facts, Key, Unreadable
 from indexer.networks.iexec.facts import ASKERS as IEXEC
 from indexer.rpc.multicall import View, has_multicall, views
@@ -23,12 +25,12 @@ from indexer.rpc.transport import Provider
 from indexer.store import facts as store_facts
 from indexer.store.facts import Asked
 from indexer.store.store import Store
-from schema.facts import KINDS, Kind, validator_facts
+from schema.facts import KINDS, Kind
 
 AT_ONCE = 1_000  # keys of one kind in a step
 TRIES = 4
 
-ASKERS: dict[str, dict[str, Asker]] = {"arbius": ARBIUS, "iexec": IEXEC}
+ASKERS: dict[str, dict[str, Asker]] = {"arbius": ARBIUS | SILENT, "iexec": IEXEC}
 
 Answers = list[bytes | None]
 
@@ -98,7 +100,8 @@ async def _ask(pool: Pool, provider: Provider, asked: Asked) -> list[list[Facts 
 
 
 async def _part(provider: Provider, kind: Kind, keys: Sequence[Key]) -> _Part:
-    asker = ASKERS[kind.entity.schema or ""][kind.entity.name]
+    about = kind.facts if kind.silent else kind.entity
+    asker = ASKERS[about.schema or ""][about.name]
     if asker.from_calldata is None or not keys:
         return _Part(kind, asker, keys, {}, {})
     places = {(key["block"], key["tx"]) for key in keys if key["tx"] is not None}
@@ -131,8 +134,9 @@ def _source(kind: Kind, asked: Asked, block: int, facts: Facts) -> Facts:
     """Where the facts came from; an asker names calldata where it took part."""
     said = str(facts.get("enriched_from", "eth_call"))
     told: Facts = {"enriched_from": f"{said}@{block}" if said.endswith("eth_call") else said}
-    if kind.facts is validator_facts:
-        told |= {"block_number": block, "reorg_id": asked.reorg_id, "stale": False}
+    if kind.moves:
+        told |= {"block_number": block, "reorg_id": asked.reorg_id}
+        told |= {"asked_at": datetime.now(UTC)} if kind.silent else {"stale": False}
     return told
 
 

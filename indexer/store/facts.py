@@ -16,7 +16,8 @@ from schema import iexec_entities as iexec
 from schema.chain import chains, groups, reorgs
 from schema.facts import KINDS, Kind, deal_facts, fact_retries, validator_facts
 
-FREE_TRIES = 3  # a provider that lags or drops an answer has it a moment later
+# A provider that drops an answer here and there has it a moment later; one that knows hardly anything will not.
+FREE_TRIES, FEW = 3, 0.5
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(days=1)
 MOST_DOUBLINGS = 14  # 10 s doubled so often is more than a day
 AT_ONCE = 5_000
@@ -60,8 +61,9 @@ def _unknown(connection: sa.Connection, chain_id: int, kind: Kind, limit: int) -
 def keep(connection: sa.Connection, chain_id: int, asked: Asked, facts: Sequence[Sequence[Key | None]]) -> int:
     """Store what was learned of `asked`, part by part, None where nothing was; how many are to be asked at once again.
 
-    `facts` hold columns of the kind's table, `enriched_from` among them. Keys that lack facts still are asked again
-    twice at once and then ever later. Where a rollback came between question and answer nothing is stored.
+    `facts` hold columns of the kind's table, `enriched_from` among them. Keys that lack facts still are asked again,
+    where they are few twice at once, then ever later. Where a rollback came between question and answer nothing is
+    stored.
     """
     _lock(connection, chain_id)
     if lowest_since(connection, chain_id, asked.reorg_id) is not None:
@@ -80,7 +82,8 @@ def _keep(
     if found:
         connection.execute(_upsert(kind), found)
     complete = _show(connection, kind, keys)
-    again = _retry_later(connection, kind, [key for key in keys if _of(kind, key) not in complete])
+    vain = [key for key in keys if _of(kind, key) not in complete]
+    again = _retry_later(connection, kind, vain, at_once=len(vain) < FEW * len(keys))
     _forget_retries(connection, kind, [key for key in keys if _of(kind, key) in complete])
     if kind.facts is deal_facts:
         _terms_into_tasks(connection, chain_id, [key["dealid"] for key in keys])
@@ -122,10 +125,11 @@ def _of(kind: Kind, key: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _joined(kind: Kind) -> sa.ColumnElement[bytes]:
-    """What stands for an entity in `chain.fact_retries`."""
-    _, _, *parts = _keys(kind)
-    joined: sa.ColumnElement[bytes] = parts[0]
-    for part in parts[1:]:
+    """What stands for an entity in `chain.fact_retries`: the rest of its key, numbers as eight bytes."""
+    _, _, *columns = _keys(kind)
+    first, *rest = [sa.func.int8send(c) if isinstance(c.type, sa.BigInteger) else c for c in columns]
+    joined: sa.ColumnElement[bytes] = first
+    for part in rest:
         joined = joined.op("||")(part)
     return joined
 
@@ -189,30 +193,29 @@ def _upsert(kind: Kind) -> sa.Insert:
     return statement.on_conflict_do_update(index_elements=primary, set_=changed)
 
 
-def _retry_later(connection: sa.Connection, kind: Kind, keys: Sequence[Key]) -> int:
-    """Note that `keys` were asked in vain; how many are due again at once."""
-    r = fact_retries.c
-    statement = insert(fact_retries).values(tries=1, next_at=sa.func.now())
-    tries = r.tries + 1
-    doublings = sa.func.least(tries - FREE_TRIES, MOST_DOUBLINGS)
-    wait = sa.case(
-        (tries < FREE_TRIES, sa.literal(timedelta())),
-        else_=sa.func.least(FIRST_WAIT * sa.func.power(2, doublings), LONGEST_WAIT),
-    )
-    primary = [column.name for column in fact_retries.primary_key]
-    later = statement.on_conflict_do_update(
-        index_elements=primary, set_={"tries": tries, "next_at": sa.func.now() + wait}
-    )
+def _retry_later(connection: sa.Connection, kind: Kind, keys: Sequence[Key], *, at_once: bool) -> int:
+    """Note that `keys` were asked in vain; how many are due again now, which few are `at_once`."""
     if not keys:
         return 0
+    r = fact_retries.c
+    tries = r.tries + 1
+    doublings = sa.func.least(sa.func.greatest(tries - FREE_TRIES, 0), MOST_DOUBLINGS)
+    later = sa.func.least(FIRST_WAIT * sa.func.power(2, doublings), LONGEST_WAIT)
+    wait = sa.case((tries < FREE_TRIES, sa.literal(timedelta())), else_=later) if at_once else later
+    first = insert(fact_retries).values(tries=1, next_at=sa.func.now() + (timedelta() if at_once else FIRST_WAIT))
+    primary = [column.name for column in fact_retries.primary_key]
+    statement = first.on_conflict_do_update(
+        index_elements=primary, set_={"tries": tries, "next_at": sa.func.now() + wait}
+    )
     rows = [_retry_key(kind, key) for key in keys]
-    connection.execute(later, rows)
-    soon = sa.select(sa.func.count()).where(r.chain_id == rows[0]["chain_id"], r.facts == str(kind.facts))
-    return int(connection.execute(soon.where(r.tries < FREE_TRIES)).scalar_one())
+    connection.execute(statement, rows)
+    due = sa.select(sa.func.count()).where(r.chain_id == rows[0]["chain_id"], r.facts == str(kind.facts))
+    return int(connection.execute(due.where(r.next_at <= sa.func.now())).scalar_one())
 
 
 def _retry_key(kind: Kind, key: Key) -> dict[str, Any]:
-    chain_id, address, *parts = _of(kind, key)
+    chain_id, address, *rest = _of(kind, key)
+    parts = [part if isinstance(part, bytes) else part.to_bytes(8, "big", signed=True) for part in rest]
     return {"chain_id": chain_id, "facts": str(kind.facts), "address": address, "key": b"".join(parts)}
 
 

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION arbius.to_enrich(chain bigint, engine bytea) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
-    SELECT (SELECT count(*) FROM arbius.tasks t WHERE t.chain_id = chain AND t.address = engine AND t.input IS NULL)
+    SELECT (SELECT count(*) FROM arbius.tasks t WHERE t.chain_id = chain AND t.address = engine AND t.input_size IS NULL)
          + (SELECT count(*) FROM arbius.solutions s WHERE s.chain_id = chain AND s.address = engine AND s.cid IS NULL)
          + (SELECT count(*) FROM arbius.contestations c
             WHERE c.chain_id = chain AND c.address = engine AND c.slash_amount IS NULL)
@@ -23,7 +23,12 @@ AS $$
          + (SELECT count(*) FROM iexec.tasks t
             WHERE t.chain_id = chain AND t.address = hub AND t.timeref IS NULL AND t.dealid IS NOT NULL)
          + (SELECT count(*) FROM iexec.tasks t WHERE t.chain_id = chain AND t.address = hub
-            AND t.finalized_at IS NOT NULL AND t.results_callback IS NULL)
+            AND t.finalized_at IS NOT NULL AND t.results_callback IS NULL
+            -- v3, which had a clerk, and PoCo Boost keep none
+            AND NOT EXISTS (SELECT FROM iexec.contracts c WHERE c.chain_id = chain AND c.hub = hub AND c.role = 'hub'
+                            AND c.address <> c.hub)
+            AND NOT EXISTS (SELECT FROM iexec.deals d WHERE d.chain_id = chain AND d.address = hub
+                            AND d.dealid = t.dealid AND d.boost))
          + (SELECT count(*) FROM iexec.contributions c
             WHERE c.chain_id = chain AND c.address = hub AND c.weight IS NULL)
          + (SELECT count(*) FROM (

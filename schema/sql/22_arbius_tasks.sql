@@ -59,7 +59,7 @@ AS $$
            t.block_time,
            NULL::int,
            NULL::bytea,
-           NULL::bytea,
+           NULL::int,
            t.sender,
            t.block_number,
            t.log_index,

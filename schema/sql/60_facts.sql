@@ -39,8 +39,8 @@ SELECT t.chain_id,
        t.version,
        analytics.cid(t.cid) AS cid,
        analytics.ipfs_link(t.cid) AS link,
-       t.input,
-       iexec.readable(t.input) AS input_text,
+       f.input,
+       iexec.readable(f.input) AS input_text,
        f.enriched_from
 FROM arbius.tasks t
 LEFT JOIN arbius.task_facts f
@@ -77,6 +77,58 @@ LEFT JOIN LATERAL (
 ) AS c ON true;
 COMMENT ON VIEW arbius.v_results IS
     'What each Arbius solution consists of, and the SignalCommitment that its hash proves to be its own.';
+
+CREATE OR REPLACE VIEW arbius.v_parameters AS
+SELECT p.chain_id,
+       analytics.hex(p.address) COLLATE "C" AS contract,
+       p.since_block,
+       n.name,
+       n.by_events,
+       n.by_engine,
+       n.by_engine <> coalesce(n.by_events, 0) AS differs,
+       f.block_number AS asked_block,
+       f.asked_at
+FROM arbius.parameters p
+JOIN arbius.parameter_facts f USING (chain_id, address, since_block)
+CROSS JOIN LATERAL (VALUES
+    ('version', p.version, f.version),
+    ('min_claim_solution_time', p.min_claim_solution_time, f.min_claim_solution_time),
+    ('min_contestation_vote_period_time', p.min_contestation_vote_period_time, f.min_contestation_vote_period_time),
+    ('contestation_vote_extension_time', p.contestation_vote_extension_time, f.contestation_vote_extension_time),
+    ('min_retraction_wait_time', p.min_retraction_wait_time, f.min_retraction_wait_time),
+    ('max_contestation_validator_stake_since', p.max_contestation_validator_stake_since, f.max_contestation_validator_stake_since),
+    ('exit_validator_min_unlock_time', p.exit_validator_min_unlock_time, f.exit_validator_min_unlock_time),
+    ('validator_minimum_percentage', p.validator_minimum_percentage, f.validator_minimum_percentage),
+    ('slash_amount_percentage', p.slash_amount_percentage, f.slash_amount_percentage),
+    ('solution_fee_percentage', p.solution_fee_percentage, f.solution_fee_percentage),
+    ('retraction_fee_percentage', p.retraction_fee_percentage, f.retraction_fee_percentage),
+    ('treasury_reward_percentage', p.treasury_reward_percentage, f.treasury_reward_percentage),
+    ('task_owner_reward_percentage', p.task_owner_reward_percentage, f.task_owner_reward_percentage),
+    ('solution_model_fee_percentage', p.solution_model_fee_percentage, f.solution_model_fee_percentage),
+    ('solutions_stake_amount', p.solutions_stake_amount, f.solutions_stake_amount),
+    ('solution_rate_limit', p.solution_rate_limit, f.solution_rate_limit),
+    ('master_contester_vote_adder', p.master_contester_vote_adder, f.master_contester_vote_adder),
+    ('start_block_time', p.start_block_time, f.start_block_time)
+) AS n (name, by_events, by_engine);
+COMMENT ON VIEW arbius.v_parameters IS
+    'Parameters of Arbius engines as events and known versions tell them, and as the engine itself answered;'
+    ' by_engine is NULL where its version has no such getter.';
+
+CREATE OR REPLACE VIEW arbius.v_model_fees AS
+SELECT m.chain_id,
+       analytics.hex(m.address) COLLATE "C" AS contract,
+       analytics.hex(m.model_id) COLLATE "C" AS model,
+       coalesce(m.fee, m.registered_fee) AS fee,
+       analytics.hex(coalesce(m.addr, m.registered_addr)) COLLATE "C" AS paid_to,
+       f.has_override,
+       f.fee_override,
+       f.block_number AS asked_block,
+       f.asked_at
+FROM arbius.models m
+LEFT JOIN arbius.override_facts f USING (chain_id, address, model_id);
+COMMENT ON VIEW arbius.v_model_fees IS
+    'What each Arbius model costs, to whom it goes, and the part of it that the treasury takes where V6 has set one for'
+    ' this model (no event tells); NULL: not asked, the engine is older.';
 
 CREATE OR REPLACE FUNCTION iexec.window_state(
     status integer, start_time timestamptz, timeref numeric, consensus_at timestamptz,

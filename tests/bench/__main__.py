@@ -1,4 +1,4 @@
-"""`python -m tests.bench [ingest|sparse|volume|all]`: measure, and print one table."""
+"""`python -m tests.bench [ingest|sparse|volume|enrich|all]`: measure, and print one table."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from indexer.store import server
-from tests.bench import ingest, sparse, volume
+from tests.bench import enrich, ingest, sparse, volume
 
 AIMS = {
     "ingest": {
@@ -22,6 +22,7 @@ AIMS = {
     },
     "sparse": {"calls_per_forced": "<= 1.05"},
     "sparse, limit not named": {},
+    "enrich": {"tasks_per_s": ">= 200", "calls_per_100_tasks": "<= 3"},
     "volume": {"counts_ms": "< 200", "fold_us_per_log_last": "as first", "show_ms": "< 50"},
 }
 Runs = list[dict[str, float]]
@@ -36,6 +37,8 @@ def main() -> None:
     if given.bench in ("sparse", "all"):
         found["sparse"] = sparse.run(given.runs)
         found["sparse, limit not named"] = sparse.run(given.runs, mute=True)
+    if given.bench == "enrich":
+        found["enrich"] = enrich.run(given.runs)
     if given.bench == "volume":
         found["volume"] = volume.run(given.tasks)
     facts = _machine(given.logs)
@@ -46,7 +49,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description="Speed and cost of Taskscan.")
-    options.add_argument("bench", nargs="?", choices=("all", "ingest", "sparse", "volume"), default="all")
+    options.add_argument("bench", nargs="?", choices=("all", "ingest", "sparse", "volume", "enrich"), default="all")
     options.add_argument("--logs", type=int, default=500_000, help="logs that `ingest` reads (default 500000)")
     options.add_argument("--tasks", type=int, default=300_000, help="tasks that `volume` makes (default 300000)")
     options.add_argument("--runs", type=int, default=3, help="runs of which the medians are shown (default 3)")

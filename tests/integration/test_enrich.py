@@ -130,9 +130,42 @@ def test_every_arbius_task_has_owner_version_cid_and_input(arbius: str) -> None:
     for key, task in arbius_tasks().items():
         row = rows[key]
         assert (row["owner"], row["version"]) == (raw(task["owner"]), task["task_version"])
-        assert (row["cid"], row["input"]) == (raw(task["cid"]), raw(task["input"]))
+        assert (row["cid"], row["input_size"]) == (raw(task["cid"]), len(raw(task["input"])))
     sources = fetch(arbius, "SELECT enriched_from, count(*) FROM arbius.task_facts GROUP BY 1 ORDER BY 1")
     assert [tuple(row.values()) for row in sources] == [("calldata", 317), ("calldata, eth_call@291", 83)]
+
+
+def test_every_input_is_kept_once_and_shown(arbius: str) -> None:
+    shown = {(row["contract"], row["task_id"]): row for row in fetch(arbius, "SELECT * FROM arbius.v_inputs")}
+    for (engine, task_id), task in arbius_tasks().items():
+        row = shown["0x" + engine.hex(), "0x" + task_id.hex()]
+        assert (row["input"], row["link"]) == (raw(task["input"]), f"ipfs://{row['cid']}")
+
+
+def test_engines_tell_their_parameters_and_agree_with_what_events_tell(arbius: str) -> None:
+    rows = fetch(arbius, "SELECT * FROM arbius.v_parameters")
+    assert len(rows) == 2 * 18
+    assert {row["differs"] for row in rows if row["by_engine"] is not None} == {False}
+    for row in rows:
+        first, *rest = row["name"].split("_")
+        answer = called(row["contract"], f"{first}{''.join(word.capitalize() for word in rest)}()")
+        assert row["by_engine"] == (None if answer is None else int.from_bytes(answer, "big")), row["name"]
+    fresh = fetch(arbius, "SELECT DISTINCT asked_block, enriched_from FROM arbius.v_parameters v"
+                          " JOIN arbius.parameter_facts f ON f.block_number = v.asked_block")  # fmt: skip
+    assert fresh == [{"asked_block": 291, "enriched_from": "eth_call@291"}]
+
+
+def test_fee_shares_of_models_that_no_event_tells(arbius: str) -> None:
+    rows = fetch(arbius, "SELECT * FROM arbius.v_model_fees")
+    asked = [row for row in rows if row["asked_block"] is not None]
+    for row in asked:
+        model = raw(row["model"])
+        has = called(row["contract"], "hasSolutionModelFeePercentageOverride(bytes32)", model) or b""
+        share = called(row["contract"], "solutionModelFeePercentageOverride(bytes32)", model) or b""
+        assert row["has_override"] == bool(int.from_bytes(has, "big"))
+        assert row["fee_override"] == (int.from_bytes(share, "big") if row["has_override"] else None)
+    assert {row["contract"] for row in asked} == {"0x3320fdf96e8e58502d91bd3a8f291082e261b7f3"}, "nova is no V6"
+    assert len(asked) < len(rows)
 
 
 def test_every_solution_and_contestation_has_what_the_chain_knows(arbius: str) -> None:
@@ -267,12 +300,12 @@ def facts_of(database: str) -> list[Any]:
 def forget(database: str) -> None:
     """Back to what events tell, if reading has enriched already."""
     with psycopg.connect(database) as connection:
-        for table in ("task", "solution", "contestation", "model", "validator"):
+        for table in ("task", "solution", "contestation", "model", "validator", "parameter", "override"):
             connection.execute(f"TRUNCATE arbius.{table}_facts".encode())
         for table in ("deal", "callback", "contribution", "entry"):
             connection.execute(f"TRUNCATE iexec.{table}_facts".encode())
         for statement in (
-            "UPDATE arbius.tasks SET owner = NULL, version = NULL, cid = NULL, input = NULL",
+            "UPDATE arbius.tasks SET owner = NULL, version = NULL, cid = NULL, input_size = NULL",
             "UPDATE arbius.solutions SET cid = NULL, stake = NULL",
             "UPDATE arbius.contestations SET slash_amount = NULL",
             "UPDATE arbius.models SET cid = NULL, registered_fee = NULL, registered_addr = NULL",
@@ -306,7 +339,9 @@ def test_facts_outlive_a_rollback_and_are_not_asked_for_again(migrated: str, arb
         enriched(migrated, chain.url, ARBIUS, "arbius")
         after = chain.stats()["methods"]
     assert facts_of(migrated) == facts_of(arbius)
-    assert after["eth_call"] - before["eth_call"] <= 20, "only validators: the removed blocks may have moved stakes"
+    (silent,) = fetch(migrated, "SELECT 2 * count(*) AS n FROM arbius.override_facts")
+    moving = 20 + 2 * 21 + silent["n"]
+    assert after["eth_call"] - before["eth_call"] <= moving, "only what the removed blocks may have moved"
     assert after.get("eth_getTransactionByHash", 0) == before.get("eth_getTransactionByHash", 0)
 
 
@@ -314,7 +349,7 @@ def test_facts_of_another_transaction_are_asked_for_anew(migrated: str, arbius: 
     read(migrated, "arbius-dev")
     for statement in (
         "UPDATE arbius.task_facts SET tx_hash = '\\x11', owner = '\\x22', input = '\\x33'",
-        "UPDATE arbius.tasks SET owner = NULL, input = NULL, cid = NULL, version = NULL",
+        "UPDATE arbius.tasks SET owner = NULL, input_size = NULL, cid = NULL, version = NULL",
     ):
         with psycopg.connect(migrated) as connection:
             connection.execute(statement.encode())
@@ -384,9 +419,9 @@ def test_what_nobody_can_tell_stays_unknown_and_rests(migrated: str) -> None:
         enriched(migrated, chain.url, ARBIUS, "arbius")
         lost = fetch(migrated, "SELECT * FROM arbius.tasks WHERE submitted_block = 26")
         assert lost
-        assert all(row["input"] is None and row["owner"] is None for row in lost)
+        assert all(row["input_size"] is None and row["owner"] is None for row in lost)
         resting = fetch(migrated, "SELECT tries, next_at > now() AS later FROM chain.fact_retries")
-        assert resting == [{"tries": 3, "later": True}] * len(lost)
+        assert resting == [{"tries": 2, "later": True}] * len(lost), "among many answers once more, then it rests"
         assert fetch(migrated, "SELECT sum(to_enrich)::int AS left FROM analytics.freshness") == [{"left": len(lost)}]
         quiet = enriched(migrated, chain.url, ARBIUS, "arbius")
     assert quiet.calls == 0

@@ -13,9 +13,11 @@ from indexer.networks.iexec import NETWORK
 from indexer.networks.iexec.task_ids import deal_id, task_id
 from indexer.store import database as db
 from indexer.store import ledger, sources
+from indexer.store.facts import due
 from indexer.store.fold import fold_chain
 from indexer.store.sources import Wanted
 from schema.chain import groups
+from schema.facts import KINDS, callback_facts, deal_facts
 from schema.iexec import EVENTS, FOLDS
 
 CHAIN = 77
@@ -59,6 +61,12 @@ class Told:
         values = {"g": group.group_id, "to": upto}
         self.connection.execute(sa.text("INSERT INTO chain.coverage VALUES (:g, 0, :to, 'head-bound')"), values)
         fold_chain(self.connection, self.chain_id)
+
+    def due(self, facts: sa.Table) -> list[dict[str, Any]]:
+        """Keys that enrichment would ask about."""
+        asked = due(self.connection, self.chain_id, KINDS["iexec"], 50)
+        assert asked is not None
+        return [key for kind, keys in asked.parts if kind.facts is facts for key in keys]
 
     def rows(self, query: str, **values: object) -> list[dict[str, Any]]:
         return [dict(row) for row in self.connection.execute(sa.text(query), values).mappings()]
@@ -150,6 +158,13 @@ def test_boost_tasks_count_from_zero_and_are_pushed_in_one_step(chain: Told) -> 
     assert (deals[dealid]["boost"], deals[dealid]["bot_first"]) == (True, 2)
     assert (deals[dealid]["completed_tasks"], deals[dealid]["claimed_tasks"]) == (1, 1)
     assert deals[first]["boost"] is False
+    terms = {key["dealid"]: key["notice"] for key in chain.due(deal_facts)}
+    assert terms[first] is None
+    assert terms[dealid] == {
+        "app": PAYER.hex(), "dataset": PAYER.hex(), "tag": 64 * "0", "beneficiary": PAYER.hex(), "params": "{}",
+        "params_raw": None, "category": "0",
+    }  # fmt: skip
+    assert chain.due(callback_facts) == [], "Boost keeps nothing of what a callback was given"
 
 
 def test_impossible_orders_of_events_are_shown_as_what_they_are(chain: Told) -> None:
@@ -228,12 +243,17 @@ def test_the_clerk_of_v3_keeps_deals_and_money_of_the_hub(connection: sa.Connect
     chain.tell("task_initialize", 3, hub, taskid=task_id(dealid, 0), workerpool=POOL)
     chain.tell("create_app", 3, registry, app_owner=PAYER, app=WORKER)
     chain.fold(3)
+    chain.tell("task_finalize", 4, hub, taskid=task_id(dealid, 0), results=b"")
     (task,) = chain.rows("SELECT * FROM iexec.tasks")
     assert (task["address"], task["dealid"], task["status"]) == (hub, dealid, 1)
     (account,) = chain.rows("SELECT * FROM iexec.accounts")
     assert (account["address"], account["stake"], account["locked"]) == (hub, 100 - 40 + 30 - 7, 0)
     (app,) = chain.rows("SELECT * FROM iexec.apps")
     assert (app["address"], app["owner"], app["registry"]) == (hub, PAYER, registry)
+    chain.fold(4)
+    assert chain.rows("SELECT status, results_callback FROM iexec.tasks") == [{"status": 3, "results_callback": None}]
+    assert chain.due(callback_facts) == [], "v3 has no callback results"
+    assert [key["emitter"] for key in chain.due(deal_facts)] == [clerk]
 
 
 def test_functions_are_inlined_so_that_the_planner_sees_the_keys(migrated: str) -> None:

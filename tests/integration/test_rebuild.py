@@ -87,7 +87,7 @@ WOUNDS = {
             "UPDATE arbius.tasks SET stage = 'open', fee = fee + 1 WHERE task_id IN"
             " (SELECT task_id FROM arbius.tasks WHERE stage <> 'open' ORDER BY 1 LIMIT 5)",
             "DELETE FROM arbius.tasks WHERE task_id IN"
-            " (SELECT task_id FROM arbius.tasks WHERE input IS NOT NULL ORDER BY 1 DESC LIMIT 3)",
+            " (SELECT task_id FROM arbius.tasks WHERE input_size IS NOT NULL ORDER BY 1 DESC LIMIT 3)",
             "INSERT INTO arbius.tasks (chain_id, address, task_id, suggestions, stage, last_block, last_at)"
             " SELECT chain_id, address, '\\xdead', 0, 'open', 1, now() FROM arbius.tasks LIMIT 1",
         ),

@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.networks.arbius.facts import ASKERS, commitment, ipfs_cid, model_id, submissions, task_id
+from indexer.networks.arbius.silent_facts import ASKERS as SILENT
 from indexer.networks.facts import Unreadable, Words
 from indexer.networks.iexec.facts import ASKERS as IEXEC
 from indexer.rpc.transactions import Transaction
 
 ENGINE, OWNER, SENDER = b"\xe1" * 20, b"\x0a" * 20, b"\x5e" * 20
 MODEL, BEFORE, TX = b"\x3d" * 32, b"\xbe" * 32, b"\x77" * 32
+NOTICE = {"app": "aa" * 20, "dataset": "bb" * 20, "tag": "03".rjust(64, "0"), "beneficiary": "cc" * 20, "params": "{}",
+          "params_raw": None, "category": "2"}  # fmt: skip
 FEE, INPUT = 10**18, b'{"prompt": "a cat"}'
 SUBMIT = "submitTask(uint8,address,bytes32,uint256,bytes)"
 BULK = "bulkSubmitTask(uint8,address,bytes32,uint256,bytes,uint256)"
@@ -62,7 +65,8 @@ def test_what_was_sent_is_found_however_deep_it_is_wrapped(
     signature, rest = more
     data = wrapped + call(signature, version, OWNER, MODEL, FEE, content, *rest)
     found = list(submissions(data, MODEL, FEE))
-    assert {"version": version, "owner": OWNER, "input": content, "cid": ipfs_cid(content)} in found
+    facts = {"version": version, "owner": OWNER, "input": content, "input_size": len(content), "cid": ipfs_cid(content)}
+    assert facts in found
 
 
 @given(data=st.binary(max_size=600), cut=st.integers(0, 700))
@@ -74,7 +78,7 @@ def test_no_calldata_stops_the_reader(data: bytes, cut: int) -> None:
 
 def test_calldata_of_a_call_to_the_engine_proves_itself_by_the_task_id() -> None:
     data = call(SUBMIT, 3, OWNER, MODEL, FEE, INPUT)
-    facts = {"version": 3, "owner": OWNER, "input": INPUT, "cid": ipfs_cid(INPUT)}
+    facts = {"version": 3, "owner": OWNER, "input": INPUT, "input_size": len(INPUT), "cid": ipfs_cid(INPUT)}
     assert learned(key(), sent(data)) == {0: facts}
     assert learned(key(), sent(call(SUBMIT, 3, OWNER, MODEL, FEE, INPUT + b"!"))) == {}, "another input, another id"
     assert learned(key(sender=OWNER), sent(data)) == {}
@@ -89,7 +93,8 @@ def answer(cid: bytes, owner: bytes = OWNER, model: bytes = MODEL) -> bytes:
 
 def test_a_getter_gives_the_owner_and_calldata_the_input() -> None:
     read, cid = ASKERS["tasks"].read, ipfs_cid(INPUT)
-    whole = {"owner": OWNER, "version": 3, "cid": cid, "input": INPUT, "enriched_from": "calldata, eth_call"}
+    whole = {"owner": OWNER, "version": 3, "cid": cid, "input": INPUT, "input_size": len(INPUT)}
+    whole |= {"enriched_from": "calldata, eth_call"}
     hidden = b"\x01\x02\x03\x04" + encode(["uint256", "bytes"], [1, INPUT])
     assert read(key(), [answer(cid)], sent(hidden)[TX]) == whole
     told = read(key(), [answer(cid)], None)
@@ -108,14 +113,15 @@ def test_a_retracted_task_keeps_what_calldata_tells() -> None:
     assert ASKERS["tasks"].read(key(), [nothing], None) is None
 
 
-@given(data=st.binary(max_size=300))
+@given(boost=st.booleans(), data=st.binary(max_size=300))
 @pytest.mark.parametrize("network", ["arbius", "iexec"])
-def test_answers_of_any_shape_are_refused_in_one_way(network: str, data: bytes) -> None:
+def test_answers_of_any_shape_are_refused_in_one_way(network: str, data: bytes, boost: bool) -> None:
     row = key(
         validator=OWNER, model_id=MODEL, dealid=MODEL, emitter=None, start_time=None, bot_size=None, taskid=MODEL,
         worker=OWNER, result_hash=None, app=OWNER, dataset=OWNER, workerpool=OWNER,
+        payer=OWNER, sponsor=None, notice=NOTICE if boost else None,
     )  # fmt: skip
-    for asker in {"arbius": ASKERS, "iexec": IEXEC}[network].values():
+    for asker in {"arbius": ASKERS | SILENT, "iexec": IEXEC}[network].values():
         answers = [data] * len(asker.views(row))
         try:
             found = asker.read(row, answers, None)
@@ -131,3 +137,22 @@ def test_words_never_reach_beyond_the_data(data: bytes, n: int) -> None:
             assert len(read(n)) <= len(data)
         except Unreadable:
             continue
+
+
+def test_a_boost_deal_is_known_by_its_notice_and_better_by_the_hub() -> None:
+    """github.com/iExecBlockchainComputing/PoCo, IexecLibCore_v5.sol: struct DealBoost."""
+    row = {"address": ENGINE, "dealid": TX, "emitter": None, "payer": SENDER, "sponsor": None, "notice": NOTICE}
+    told = {
+        "app": b"\xaa" * 20, "dataset": b"\xbb" * 20, "tag": bytes(31) + b"\x03", "beneficiary": b"\xcc" * 20,
+        "params": "{}", "params_raw": None, "category": 2, "requester": SENDER, "enriched_from": "event",
+    }  # fmt: skip
+    (view,) = IEXEC["deals"].views(row)
+    assert view.data[:4] == keccak(text="viewDealBoost(bytes32)")[:4]
+    assert IEXEC["deals"].read(row, [None], None) == told
+    assert IEXEC["deals"].read(row | {"sponsor": SENDER}, [bytes(14 * 32)], None) == told | {"requester": None}
+    kinds = ["address", "uint96"] * 4 + ["address", "uint40", "uint16", "uint16", "bytes3", "address"]
+    owners = "0x" + "11" * 20, 1, "0x" + "22" * 20, 2, "0x" + "33" * 20, 3
+    struct = encode(kinds, [*owners, "0x" + "44" * 20, 4, "0x" + "55" * 20, 99, 0, 1, b"\0\0\1", "0x" + "66" * 20])
+    better = {"app_owner": b"\x11" * 20, "app_price": 1, "dataset_owner": b"\x22" * 20, "dataset_price": 2}
+    better |= {"workerpool_price": 3, "requester": b"\x44" * 20, "callback": b"\x55" * 20}
+    assert IEXEC["deals"].read(row, [struct], None) == told | better | {"enriched_from": "event, eth_call"}

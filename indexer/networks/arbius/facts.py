@@ -82,7 +82,7 @@ def _submission(words: Words) -> Facts:
     version, owner, content = words.number(0), words.address(1), words.content(4)
     if version > 255 or len(content) > MOST_INPUT:
         raise Unreadable
-    return {"version": version, "owner": owner, "cid": ipfs_cid(content), "input": content}
+    return {"version": version, "owner": owner, "cid": ipfs_cid(content), "input": content, "input_size": len(content)}
 
 
 def _is_of(key: Key, cid: bytes) -> bool:
@@ -126,7 +126,9 @@ def _read_task(key: Key, answers: Sequence[bytes | None], tx: Transaction | None
         return None
     content = given["input"] if given else _search(tx.data, cid) if tx else None
     facts: Facts = {"owner": words.address(2), "version": words.number(4), "cid": cid, "input": content}
-    return facts if content is None else facts | {"enriched_from": "calldata, eth_call"}
+    if content is None:
+        return facts
+    return facts | {"input_size": len(content), "enriched_from": "calldata, eth_call"}
 
 
 def _search(data: bytes, cid: bytes) -> bytes | None:

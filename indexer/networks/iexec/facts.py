@@ -11,7 +11,7 @@ from indexer.networks.facts import Asker, Facts, Key, Unreadable, Words, asked
 from indexer.rpc.multicall import View
 from indexer.rpc.transactions import Transaction
 
-VIEW_DEAL, RESULT_FOR, VIEW_CONTRIBUTION = "b74861b2", "d09cc57e", "e741363b"
+VIEW_DEAL, VIEW_DEAL_BOOST, RESULT_FOR, VIEW_CONTRIBUTION = "b74861b2", "63fbac17", "d09cc57e", "e741363b"
 # m_appName m_appType m_appMultiaddr m_appChecksum m_appMREnclave, m_datasetName …, m_workerpoolDescription
 APP = ("358982a3", "f8c2ceb3", "39e75d45", "84aaf12e", "e30d26a8")
 DATASET = ("0847c431", "a61ca6c5", "1ba99d7e")
@@ -21,7 +21,8 @@ HEADS = (21, 22)  # words of a Deal: without and with the sponsor (5.5.0)
 
 
 def _deal_views(key: Key) -> list[View]:
-    return [View(key["emitter"] or key["address"], asked(VIEW_DEAL, key["dealid"]))]
+    getter = VIEW_DEAL_BOOST if key["notice"] else VIEW_DEAL
+    return [View(key["emitter"] or key["address"], asked(getter, key["dealid"]))]
 
 
 def _read_deal(key: Key, answers: Sequence[bytes | None], _tx: Transaction | None) -> Facts | None:
@@ -29,6 +30,8 @@ def _read_deal(key: Key, answers: Sequence[bytes | None], _tx: Transaction | Non
 
     None where the start and the number of tasks are not those of the events: it is no answer about this deal.
     """
+    if key["notice"]:
+        return _boost_deal(key, answers[0])
     if answers[0] is None:
         return None
     deal = Words(answers[0]).inner(0)
@@ -47,6 +50,29 @@ def _read_deal(key: Key, answers: Sequence[bytes | None], _tx: Transaction | Non
         "tag": deal.word(11), "requester": deal.address(12), "beneficiary": deal.address(13),
         "callback": deal.address(14), "params": params, "params_raw": raw,
         "worker_stake": deal.number(19), "scheduler_reward_ratio": deal.number(20),
+    }  # fmt: skip
+
+
+def _boost_deal(key: Key, answer: bytes | None) -> Facts:
+    """A deal of PoCo Boost: by SchedulerNoticeBoost, and by viewDealBoost as long as the hub has it.
+
+    struct DealBoost: owner and price of app, dataset and workerpool, requester, workerReward, callback, …
+    """
+    notice = key["notice"]
+    raw = {name: notice[name] and bytes.fromhex(notice[name]) for name in ("app", "dataset", "tag", "beneficiary")}
+    unreadable = notice["params_raw"]
+    facts: Facts = raw | {
+        "category": int(notice["category"]), "params": notice["params"],
+        "params_raw": None if unreadable is None else bytes.fromhex(unreadable),
+        "requester": key["payer"] if key["sponsor"] is None else None, "enriched_from": "event",
+    }  # fmt: skip
+    deal = Words(answer or b"")
+    if answer is None or deal.address(6) == bytes(20):
+        return facts
+    return facts | {
+        "app_owner": deal.address(0), "app_price": deal.number(1),
+        "dataset_owner": deal.address(2), "dataset_price": deal.number(3), "workerpool_price": deal.number(5),
+        "requester": deal.address(6), "callback": deal.address(8), "enriched_from": "event, eth_call",
     }  # fmt: skip
 
 

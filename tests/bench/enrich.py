@@ -1,0 +1,79 @@
+"""Bench "enrich": the facts that no event carries, on the devnet with Multicall3's code in its place.
+
+The devnet's blocks are made as dense as 200 tasks per second and four blocks per second make Arbitrum's: calldata
+costs one call per block then, whatever its number of tasks.
+"""
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+
+from indexer.devnet import Devnet
+from indexer.devnet.arbius import traffic
+from indexer.devnet.arbius.compile import contracts
+from indexer.devnet.tools import install
+from indexer.rpc.multicall import MULTICALL3
+from indexer.store import database as db
+from indexer.store import migrate, server
+from tests.bench.process import postgres_cpu_seconds
+from tests.integration.test_enrich import enriched, forget
+from tests.integration.test_scan import ingest
+
+CHAIN, END, SPAN = 42161, 1_750_000_000, 30
+TASKS = 1_000  # on each network
+PER_BLOCK = 200
+CALLDATA = ("eth_getBlockByNumber", "eth_getTransactionByHash")
+Figures = dict[str, float]
+
+
+def run(times: int) -> list[Figures]:
+    """Figures of each run over the same tasks, all of which are forgotten and learned anew."""
+    tools = install()
+    folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
+    traffic.MOST_SPAN_SECONDS, traffic.MOST_PER_BLOCK = SPAN, PER_BLOCK
+    try:
+        with Devnet(seed=5, end_time=END) as devnet, server.using(folder / "data") as running:
+            devnet.bulk(TASKS)
+            node = devnet._anvil.node
+            code = contracts(tools.solc, tools.cache)["Multicall"].code
+            node.call("anvil_setCode", MULTICALL3, node.call("eth_call", {"data": code}, "latest"))
+            node.call("anvil_mine", hex(12))
+            engine = db.engine(running.url)
+            migrate.upgrade(engine)
+            engine.dispose()
+            engines = [engine.address for engine in devnet.arbius.engines.values()]
+            sources = [{"network": "iexec", "addresses": [devnet.hub]}, {"network": "arbius", "addresses": engines}]
+            ingest(running.url, devnet.rpc_url, sources, CHAIN)
+            return [_once(running.url, devnet.rpc_url) for _ in range(times)]
+    finally:
+        server.remove(folder / "data")
+        shutil.rmtree(folder)
+
+
+def _once(database: str, url: str) -> Figures:
+    forget(database)
+    began, own, theirs = time.perf_counter(), time.process_time(), postgres_cpu_seconds(database)
+    asked = Counter(enriched(database, url, CHAIN, "arbius", "iexec").methods)
+    seconds, own = time.perf_counter() - began, time.process_time() - own
+    theirs = postgres_cpu_seconds(database) - theirs
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "SELECT count(*), count(DISTINCT submitted_block), (SELECT count(*) FROM iexec.tasks) FROM arbius.tasks"
+        ).fetchone()
+    assert row is not None
+    tasks = row[0] + row[2]
+    calldata = sum(asked.pop(method, 0) for method in CALLDATA)
+    return {
+        "tasks": tasks,
+        "arbius_tasks_per_block": row[0] / row[1],
+        "tasks_per_s": tasks / seconds,
+        "own_cpu_us_per_task": own / tasks * 1e6,
+        "postgres_cpu_us_per_task": theirs / tasks * 1e6,
+        "calls_per_100_tasks": 100 * (sum(asked.values()) + calldata) / tasks,
+        "calls_per_100_arbius_tasks_for_calldata": 100 * calldata / row[0],
+        "calls_per_100_tasks_for_the_rest": 100 * sum(asked.values()) / tasks,
+    }
