@@ -3,7 +3,11 @@
 import time
 from collections.abc import Callable
 
+import structlog
+
 from indexer.rpc.types import Header
+
+log = structlog.get_logger(__name__)
 
 FIRST_REST, LONGEST_REST = 0.5, 15.0  # seconds after a failure, doubled by each further one in a row
 LEAST, MOST = 0.25, 5.0  # seconds between two polls
@@ -19,25 +23,36 @@ class Wake:
         self._polled_at = self._heard_at = 0.0
         self._expected_at = self._rests_until = 0.0
         self._failures = 0
+        self._silent = True  # nobody has told anything yet
         self.told: Header | None = None
 
     def hear(self, header: Header) -> None:
         """A subscription told of `header`. Older ones come after newer ones when providers differ."""
-        self._heard_at = self._clock()
+        self._heard_at, self._silent = self._clock(), False
         if self.told is None or int(header.number, 16) >= int(self.told.number, 16):
             self.told = header
 
     def due(self, pace: float) -> bool:
         """Whether to poll now; `pace`: seconds per block."""
         now = self._clock()
+        if now < max(self._polled_at, self._heard_at):
+            self._start_again(max(self._polled_at, self._heard_at) - now)
         if now < self._rests_until:
             return False
         if self.told:
             return True
         if now - self._heard_at < SILENT * pace + MOST:
             return False
+        if not self._silent:
+            self._silent = True
+            log.info("subscription silent", action="subscription_silent", seconds=round(now - self._heard_at))
         every = min(max(pace / RETRIES, self._least), MOST)
         return now - self._polled_at >= every and now >= min(self._expected_at, self._polled_at + pace + MOST)
+
+    def _start_again(self, seconds: float) -> None:
+        """The clock of this machine went back: what was to be done at a time of the old one may never come."""
+        log.warning("clock went back", action="clock_went_back", seconds=round(seconds))
+        self._polled_at = self._heard_at = self._expected_at = self._rests_until = 0.0
 
     def take(self) -> Header | None:
         """What a subscription told, to be looked at now."""

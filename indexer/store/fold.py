@@ -25,6 +25,12 @@ KEYS_AT_ONCE = 20_000
 DEEP_LOGS = 5_000  # from here on it pays to let the planner see how large the tables are
 LOGS_AT_ONCE = 100_000  # of a deep backfill: large enough to fold set-wise, small enough to keep transactions short
 FOLD_LOCK = "taskscan: folds of a chain"
+_LOCK = sa.select(
+    sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(FOLD_LOCK, sa.bindparam("chain", type_=sa.BigInteger)))
+)
+_LOCK_FACTS = (
+    sa.select(chains.c.chain_id).where(chains.c.chain_id == sa.bindparam("chain")).with_for_update(key_share=True)
+)
 
 Keys = Sequence[tuple[bytes, object]]
 
@@ -34,7 +40,7 @@ def lock(connection: sa.Connection, chain_id: int) -> None:
 
     It comes before any lock on a group: a fold that has it waits for writers of groups when it notes how far it is.
     """
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(FOLD_LOCK, chain_id))))
+    connection.execute(_LOCK, {"chain": chain_id})
 
 
 def try_lock(connection: sa.Connection, chain_id: int) -> bool:
@@ -45,8 +51,7 @@ def try_lock(connection: sa.Connection, chain_id: int) -> bool:
 
 def _lock_facts(connection: sa.Connection, chain_id: int) -> None:
     """Keep out whoever writes facts into entities meanwhile: they take this lock too."""
-    row = sa.select(chains.c.chain_id).where(chains.c.chain_id == chain_id)
-    connection.execute(row.with_for_update(key_share=True))
+    connection.execute(_LOCK_FACTS, {"chain": chain_id})
 
 
 def fold_chain(connection: sa.Connection, chain_id: int, group_id: int | None = None) -> int:

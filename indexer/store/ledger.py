@@ -8,11 +8,36 @@ same block they become one again (`merge_groups`). All functions work inside the
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from indexer.chain.ranges import Range, contiguous_to, merge, subtract
 from schema.chain import coverage, groups, reads, sources
+
+# Asked with every block and every transaction: to build these anew each time costs more than to run them.
+_ACTIVE = (
+    sa.select(sources.c.group_id, sources.c.address, sources.c.network, sources.c.role, sources.c.from_block)
+    .where(sources.c.chain_id == sa.bindparam("chain"), sources.c.active)
+    .order_by(sources.c.address)
+)
+_GROUPS = (
+    sa.select(
+        groups.c.group_id, groups.c.evidence, groups.c.folded_to,
+        sa.func.array_agg(coverage.c.from_block).filter(coverage.c.from_block.is_not(None)).label("firsts"),
+        sa.func.array_agg(coverage.c.to_block).filter(coverage.c.from_block.is_not(None)).label("lasts"),
+    )
+    .select_from(groups.outerjoin(coverage, coverage.c.group_id == groups.c.group_id))
+    .where(groups.c.chain_id == sa.bindparam("chain"))
+    .group_by(groups.c.group_id)
+    .order_by(groups.c.group_id)
+)  # fmt: skip
+_COVERED = sa.select(coverage.c.group_id, coverage.c.from_block, coverage.c.to_block).where(
+    coverage.c.group_id == sa.any_(sa.bindparam("groups", type_=ARRAY(sa.BigInteger)))
+)
+_LOCKED = sa.select(groups.c.group_id).where(groups.c.group_id == sa.bindparam("group")).with_for_update()
+_ADDRESSES = sa.select(sources.c.address).where(sources.c.group_id == sa.bindparam("group"), sources.c.active)
 
 
 @dataclass(frozen=True)
@@ -80,45 +105,45 @@ class Read:
 def load_groups(connection: sa.Connection, chain_id: int) -> list[Group]:
     """The groups of a chain that have active members, in the order of their making."""
     members: dict[int, list[Member]] = {}
-    wanted = sa.select(sources).where(sources.c.chain_id == chain_id, sources.c.active).order_by(sources.c.address)
-    for row in connection.execute(wanted):
+    for row in connection.execute(_ACTIVE, {"chain": chain_id}):
         member = Member("0x" + row.address.hex(), row.network, row.role, row.from_block)
         members.setdefault(row.group_id, []).append(member)
-    covered = covered_ranges(connection, members)
-    query = sa.select(groups).where(groups.c.group_id.in_(members)).order_by(groups.c.group_id)
     return [
         Group(
             row.group_id,
             chain_id,
             row.evidence,
             tuple(members[row.group_id]),
-            tuple(covered.get(row.group_id, ())),
+            _ranges(row),
             -1 if row.folded_to is None else row.folded_to,
         )
-        for row in connection.execute(query)
+        for row in connection.execute(_GROUPS, {"chain": chain_id})
+        if row.group_id in members
     ]
+
+
+def _ranges(row: Any) -> tuple[Range, ...]:
+    return tuple(merge(Range(*ends) for ends in zip(row.firsts or (), row.lasts or (), strict=True)))
 
 
 def covered_ranges(connection: sa.Connection, group_ids: Iterable[int]) -> dict[int, list[Range]]:
     """Covered ranges per group, merged whatever their evidence."""
     found: dict[int, list[Range]] = {}
-    for row in connection.execute(sa.select(coverage).where(coverage.c.group_id.in_(list(group_ids)))):
+    for row in connection.execute(_COVERED, {"groups": list(group_ids)}):
         found.setdefault(row.group_id, []).append(Range(row.from_block, row.to_block))
     return {group_id: merge(ranges) for group_id, ranges in found.items()}
 
 
 def lock_group(connection: sa.Connection, group_id: int) -> bool:
     """Keep every other writer of the group out until the transaction ends; False when the group is gone."""
-    query = sa.select(groups.c.group_id).where(groups.c.group_id == group_id).with_for_update()
-    return connection.scalar(query) is not None
+    return connection.scalar(_LOCKED, {"group": group_id}) is not None
 
 
 def knows_all(connection: sa.Connection, group: Group) -> bool:
     """Whether `group`, as it was loaded, has all members that the group has now: another may have been joined with it
     since, and what was read without its contracts must not count as read with them. The group must be locked."""
-    mine = sa.and_(sources.c.group_id == group.group_id, sources.c.active)
     known = {member.address for member in group.members}
-    now = connection.scalars(sa.select(sources.c.address).where(mine))
+    now = connection.scalars(_ADDRESSES, {"group": group.group_id})
     return all("0x" + address.hex() in known for address in now)
 
 

@@ -17,7 +17,7 @@ from indexer.networks import NETWORKS
 from indexer.store import ledger
 from indexer.store.copy import FIXED_COLUMNS
 from indexer.store.fold import Keys, lock, refold_and_prune, touched_keys
-from indexer.store.stored import EVENTS, places, tables_of
+from indexer.store.stored import filled, places
 from schema import FOLDS, metadata
 from schema.chain import blocks, chains, coverage, groups, orphaned_logs, reads, reorgs, sources
 from schema.facts import fact_retries
@@ -51,14 +51,14 @@ def rollback(
     gone = Range(ancestor + 1, max(ancestor + 1, _newest_read(connection, chain_id)))
     at_block = min(ancestor, _folded_at(connection, chain_id))
     reorg_id, depth = _open_reorg(connection, chain_id, ancestor, gone.last, new_head_hash)
-    filled = _filled(connection, chain_id, gone)
-    members, changed = _members(connection, chain_id), {table.schema for table in filled}
+    tables = filled(connection, chain_id, gone)
+    members, changed = _members(connection, chain_id), {table.schema for table in tables}
     touched: Touched = {
         network: [(fold, touched_keys(connection, fold, chain_id, addresses, *gone)) for fold in FOLDS[network]]
         for network, addresses in members.items()
         if network in changed
     }
-    removed = _orphan(connection, chain_id, reorg_id, filled, gone)
+    removed = _orphan(connection, chain_id, reorg_id, tables, gone)
     _forget_born(connection, chain_id, ancestor)
     _cut_ledger(connection, chain_id, ancestor)
     for network, addresses in members.items():
@@ -114,17 +114,6 @@ def _folded_at(connection: sa.Connection, chain_id: int) -> int:
     newest = sa.select(sa.func.max(groups.c.folded_to)).where(groups.c.chain_id == chain_id)
     found = [connection.scalar(newest), *(group.read_to for group in ledger.load_groups(connection, chain_id))]
     return max((block for block in found if block is not None), default=-1)
-
-
-def _filled(connection: sa.Connection, chain_id: int, gone: Range) -> list[sa.Table]:
-    """The tables that hold logs of the blocks `gone`. Most reorgs touch few of the many."""
-    tables = tables_of(EVENTS)
-    checks = [
-        sa.exists().where(table.c.chain_id == chain_id, table.c.block_number.between(*gone)).label(f"t{n}")
-        for n, table in enumerate(tables)
-    ]
-    found = connection.execute(sa.select(*checks)).one()
-    return [table for table, holds in zip(tables, found, strict=True) if holds]
 
 
 def _members(connection: sa.Connection, chain_id: int) -> dict[str, list[bytes]]:

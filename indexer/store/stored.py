@@ -1,8 +1,11 @@
 """Which logs are stored: the places of all rows of some contracts in some blocks, whatever table holds them."""
 
 from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from indexer.chain.ranges import Range
 from schema import arbius, iexec
@@ -23,12 +26,38 @@ def places(
     connection: sa.Connection, chain_id: int, addresses: Sequence[bytes], networks: Collection[str], piece: Range
 ) -> dict[Place, str]:  # fmt: skip
     """Place -> name of its table, of all logs of `addresses` in the blocks `piece`."""
+    given = {"chain": chain_id, "addresses": list(addresses), "first": piece.first, "last": piece.last}
+    rows = connection.execute(_places(tuple(sorted(networks))), given)
+    return {(row.block_number, row.log_index, bytes(row.block_hash)): row.stored_in for row in rows}
+
+
+@cache
+def _places(networks: tuple[str, ...]) -> sa.CompoundSelect[tuple[str, int, int, bytes]]:
+    """Made once: to build a query of a hundred tables costs more than to run it."""
+    addresses = sa.bindparam("addresses", type_=ARRAY(sa.LargeBinary))
     queries = [
         sa.select(
             sa.literal(str(table), sa.Text()).label("stored_in"), table.c.block_number, table.c.log_index,
             table.c.block_hash,
-        ).where(table.c.chain_id == chain_id, table.c.block_number.between(*piece), table.c.address.in_(addresses))
+        ).where(*_in_piece(table), table.c.address == sa.any_(addresses))
         for table in tables_of(networks)
     ]  # fmt: skip
-    rows = connection.execute(sa.union_all(*queries))
-    return {(row.block_number, row.log_index, bytes(row.block_hash)): row.stored_in for row in rows}
+    return sa.union_all(*queries)
+
+
+def filled(connection: sa.Connection, chain_id: int, piece: Range) -> list[sa.Table]:
+    """The tables that hold logs of the blocks `piece` of any network."""
+    found = connection.execute(_filled(), {"chain": chain_id, "first": piece.first, "last": piece.last}).one()
+    return [table for table, holds in zip(tables_of(EVENTS), found, strict=True) if holds]
+
+
+@cache
+def _filled() -> sa.Select[Any]:
+    tables = enumerate(tables_of(EVENTS))
+    checks: Any = [sa.exists().where(*_in_piece(table)).label(f"t{n}") for n, table in tables]
+    return sa.select(*checks)
+
+
+def _in_piece(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    within = table.c.block_number.between(sa.bindparam("first"), sa.bindparam("last"))
+    return table.c.chain_id == sa.bindparam("chain", type_=sa.BigInteger), within

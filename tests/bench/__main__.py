@@ -1,4 +1,4 @@
-"""`python -m tests.bench [ingest|sparse|volume|enrich|all]`: measure, and print one table."""
+"""`python -m tests.bench [ingest|sparse|volume|enrich|memory|all]`: measure, and print one table."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from indexer.store import server
-from tests.bench import enrich, ingest, sparse, volume
+from tests.bench import enrich, ingest, memory, sparse, volume
 
 AIMS = {
     "ingest": {
@@ -24,6 +24,7 @@ AIMS = {
     "sparse, limit not named": {},
     "enrich": {"tasks_per_s": ">= 200", "calls_per_100_tasks": "<= 3"},
     "volume": {"counts_ms": "< 200", "fold_us_per_log_last": "as first", "show_ms": "< 50"},
+    "memory": {"held_mb_last": "as first"},
 }
 Runs = list[dict[str, float]]
 
@@ -41,6 +42,8 @@ def main() -> None:
         found["enrich"] = enrich.run(given.runs)
     if given.bench == "volume":
         found["volume"] = volume.run(given.tasks)
+    if given.bench == "memory":
+        found["memory"] = memory.run(given.hours)
     facts = _machine(given.logs)
     _print(facts, found)
     if given.json:
@@ -49,9 +52,10 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description="Speed and cost of Taskscan.")
-    options.add_argument("bench", nargs="?", choices=("all", "ingest", "sparse", "volume", "enrich"), default="all")
+    options.add_argument("bench", nargs="?", choices=("all", "ingest", "sparse", "volume", "enrich", "memory"), default="all")
     options.add_argument("--logs", type=int, default=500_000, help="logs that `ingest` reads (default 500000)")
     options.add_argument("--tasks", type=int, default=300_000, help="tasks that `volume` makes (default 300000)")
+    options.add_argument("--hours", type=int, default=24, help="hours that `memory` simulates (default 24)")
     options.add_argument("--runs", type=int, default=3, help="runs of which the medians are shown (default 3)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write machine, medians and all runs to FILE")
     return options.parse_args()

@@ -13,6 +13,7 @@ from indexer.errors import TaskscanError
 from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
 from indexer.ingest.scan import IN_FLIGHT_BYTES
+from indexer.ingest.wake import Wake
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.rate import Throttle
 from indexer.rpc.transport import Post, Provider
@@ -123,13 +124,17 @@ def _changes_rows(connection: psycopg.Connection) -> bool:
 
 
 class Life:
-    """A process: it begins, polls, and ends. `chain_id` and the nodes are those of the simulated chain.
+    """A process: it begins, polls, and ends. `chain_id` and the nodes are those of the simulated chain; `wall` is the
+    clock of its machine, which may go back.
 
     Unless the scenario enriches, enrichment is under way from the start and never comes to its end, as behind a node
     that is slow with old state: it has tests of its own, and costs a third of the time.
     """
 
-    def __init__(self, scenario: Scenario, chain_id: int, nodes: dict[str, Node], engine: Engine, doom: Doom) -> None:
+    def __init__(
+        self, scenario: Scenario, chain_id: int, nodes: dict[str, Node], engine: Engine, doom: Doom,
+        wall: Callable[[], float] | None = None,
+    ) -> None:  # fmt: skip
         self._nodes, self._doom = nodes, doom
         tree = {
             "chains": [{"name": f"sim-{chain_id}", "chain_id": chain_id, "clock": "head",
@@ -142,6 +147,7 @@ class Life:
             settings.chains[0], settings.sources, Store(engine), Budget(IN_FLIGHT_BYTES), connect=self._connect,
             clock=clock,
         )  # fmt: skip
+        self.job._wake = Wake(clock=wall or clock)
         if not scenario.enriches:
             self.job._enrichment = asyncio.create_task(asyncio.Event().wait())  # type: ignore[assignment]
 
@@ -156,6 +162,11 @@ class Life:
     async def poll(self) -> None:
         """One poll, with its errors written down as in production. Raises Crash."""
         await asyncio.wait_for(self.job.poll(), 100_000)
+        self._doom.check()
+
+    async def keep_up(self) -> None:
+        """What the scheduler does several times a second: poll if it is time. Raises Crash."""
+        await asyncio.wait_for(self.job.keep_up(), 100_000)
         self._doom.check()
 
     @property

@@ -4,7 +4,7 @@ A transaction says what must hold before it (`needs`) and what holds after it (`
 be included again on another branch, or fail there, as on a real chain; a few odd ones are included all the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
@@ -66,6 +66,14 @@ class Lives:
         if rng.random() < 0.03:
             entries.append(self._strange())
         return Tx(rng.randbytes(32), tuple(entries), tuple(needs), tuple(sets), rng.random() < 0.05)
+
+    def watched(self, state: State, unlike: Container[tuple[Entry, ...]] = ()) -> Tx:
+        """One that succeeds after `state`, writes logs of watched contracts, and none of `unlike`."""
+        while True:
+            tx = self.transaction(state)
+            known = any(address in (ENGINE, HUB, APPS, DATASETS, POOLS) for address, _, _ in tx.entries)
+            if known and tx.holds(state) and tx.entries not in unlike:
+                return tx
 
     def _pick(self, state: State, kind: str, *stages: object) -> Any:
         """The id of one of the latest that stand at one of `stages`."""

@@ -8,17 +8,22 @@ import asyncio
 import heapq
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`now` is in seconds. `jump`: seconds that the clock leaps ahead at the next wait."""
+    """`now` is in seconds. `jump`: seconds that the clock leaps ahead at the next wait. `turns` counts what was done
+    between two awaits; before number `doomed_at` of them, `doom` is called.
+    """
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
         self.jump = 0.0
+        self.turns = 0
+        self.doomed_at: int | None = None
+        self.doom: Callable[[], object] = lambda: None
         super().__init__()
         self._clock_resolution = 1e-4  # simulated time is large: a nanosecond would vanish in it
 
@@ -49,6 +54,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         """One turn of asyncio's loop, after moving the clock to the next timer when nothing else is to be done."""
+        self.turns += 1
+        if self.doomed_at is not None and self.turns >= self.doomed_at:
+            self.doomed_at = None
+            self.doom()
         scheduled = self._scheduled  # type: ignore[attr-defined]
         while scheduled and scheduled[0]._cancelled:
             handle = heapq.heappop(scheduled)
@@ -58,6 +67,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.now = max(self.now, scheduled[0]._when) + self.jump
             self.jump = 0.0
         super()._run_once()  # type: ignore[misc]
+
+
+class Killable(Protocol):
+    """What notices that its process is dead."""
+
+    dead: bool
+
+
+async def doomed(life: Coroutine[Any, Any, None], turn: int | None, doom: Killable) -> asyncio.Task[None]:
+    """Run `life` to its end, and kill it at that turn of the loop from now on; the task, which is done."""
+    running = asyncio.get_running_loop()
+    assert isinstance(running, VirtualLoop)
+    task = running.create_task(life)
+
+    def die() -> None:
+        doom.dead = True
+        task.cancel()
+
+    running.doom, running.doomed_at = die, None if turn is None else running.turns + turn
+    await asyncio.wait([task])
+    running.doomed_at = None
+    return task
 
 
 async def sleep(seconds: float) -> None:

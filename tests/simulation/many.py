@@ -2,6 +2,7 @@
 
 import multiprocessing
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,26 +21,35 @@ _kept = ExitStack()
 
 
 def run_many(
-    url: str, seeds: range, processes: int = 2, *, stop: int = 0, tell: Callable[[Outcome], None] = lambda outcome: None
-) -> Report:
-    """Run `seeds` on the server at `url`; stop after `stop` failing ones (0: never). `tell` hears of each seed."""
+    url: str, seeds: range, jobs: int = 2, *, stop: int = 0,
+    tell: Callable[[Outcome, Report], None] = lambda outcome, report: None,
+) -> Report:  # fmt: skip
+    """Run `seeds` in so many processes; stop after `stop` failing ones (0: never), or at Ctrl-C with what there is.
+
+    `tell` hears of each seed and of the sum up to it.
+    """
     report, began = Report(), time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _open, [url]) as pool:
+    pool = ProcessPoolExecutor(jobs, context, _open, [url])
+    try:
         waiting: set[Future[Outcome]] = {pool.submit(_run, seed) for seed in seeds}
         for done in as_completed(waiting):
             outcome = done.result()
             report.add(outcome)
-            tell(outcome)
+            report.seconds = time.perf_counter() - began
+            tell(outcome, report)
             if stop and len(report.failed) >= stop:
-                pool.shutdown(cancel_futures=True)
                 break
-    report.seconds = time.perf_counter() - began
+    except KeyboardInterrupt:
+        report.interrupted = True
+    finally:
+        pool.shutdown(cancel_futures=True)
     return report
 
 
 def _open(url: str) -> None:
-    """In a worker: a database of its own, which goes with the server."""
+    """In a worker: a database of its own, which goes with the server. Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _mine.append(_kept.enter_context(bench(url)))
 
 

@@ -5,6 +5,7 @@ The encoder is its own. Faults are `tests.simulation.faults`'s business; without
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -66,7 +67,7 @@ class Node:
         self.views = [self._true() for _ in range(backends)]
         self.rng = Random(world.rng.random())
         self.latency = 0.08  # seconds at most
-        self.refused = 0
+        self.refusals: Counter[Words] = Counter()
         self.calls = 0
 
     def _true(self) -> View:
@@ -97,8 +98,7 @@ class Node:
         if isinstance(request, dict):
             return self._one(request, view)
         if len(request) > self.quirks.max_batch:
-            self.refused += 1
-            return _error(None, *_said(BATCHES, self.quirks.words, cap=self.quirks.max_batch))
+            return _error(None, *self._said(BATCHES, cap=self.quirks.max_batch))
         return b"[" + b",".join(self._one(call, view) for call in request) + b"]"
 
     def _one(self, call: dict[str, Any], view: View) -> bytes:
@@ -166,7 +166,7 @@ class Node:
         if first > last:
             raise Refused(-32602, "invalid block range params")
         if last > view.height and not self.quirks.clips:
-            raise Refused(*_said(AHEAD, self.quirks.words))
+            raise Refused(*self._said(AHEAD))
         self._check_span(first, last)
         blocks = view.chain[first : min(last, view.height) + 1]
         found = _filtered((log for block in blocks for log in block.logs), wanted)
@@ -182,18 +182,22 @@ class Node:
     def _check_span(self, first: int, last: int) -> None:
         cap = self.quirks.cap_blocks
         if cap is not None and last - first + 1 > cap:
-            self.refused += 1
             fits = {"first": hex(first), "upto": hex(first + cap - 1), "asked": last - first + 1}
-            raise Refused(*_said(BLOCKS, self.quirks.words, cap=cap, **fits))
+            raise Refused(*self._said(BLOCKS, cap=cap, **fits))
 
     def _check_results(self, first: int, found: list[Log]) -> None:
         cap = self.quirks.cap_results
         if cap is None or len(found) <= cap or found[0].owner is found[-1].owner:
             return
-        self.refused += 1
         upto = max(first, found[cap].owner.number - 1)
         fits = {"first": hex(first), "upto": hex(upto), "first10": first, "upto10": upto}
-        raise Refused(*_said(RESULTS, self.quirks.words, cap=cap, **fits))
+        raise Refused(*self._said(RESULTS, cap=cap, **fits))
+
+    def _said(self, choice: Sequence[Words], **facts: object) -> tuple[int, str]:
+        words = choice[self.quirks.words % len(choice)]
+        if choice is not AHEAD:
+            self.refusals[words] += 1
+        return words.code, words.text.format(**facts)
 
     def logs(self, logs: Sequence[Log]) -> bytes:
         """The JSON of a list of logs."""
@@ -280,11 +284,6 @@ def _transaction(block: Block, place: int) -> dict[str, object]:
         "hash": _hex(block.txs[place].hash), "blockHash": _hex(block.hash), "blockNumber": hex(block.number),
         "transactionIndex": hex(place), "from": "0x" + "11" * 20, "to": "0x" + "22" * 20, "input": "0x", "value": "0x0",
     }  # fmt: skip
-
-
-def _said(choice: Sequence[Words], number: int, **facts: object) -> tuple[int, str]:
-    words = choice[number % len(choice)]
-    return words.code, words.text.format(**facts)
 
 
 def _error(number: Any, code: int, message: str) -> bytes:

@@ -27,6 +27,8 @@ SAYS = {
     r"two hashes|has the hash its logs name",
     "chain_id": r"serves chain",
     "lag": r"has no block|beyond current head",
+    "clock": r"clock went back",
+    "silence": r"subscription silent",
     "disconnect": r"does not answer|terminating|closed the connection|gave up a transaction",
 }
 COUNTS = {
@@ -41,6 +43,9 @@ COUNTS = {
     "lagging": ("lag", "stale_final"),
 }
 """What a counter (of errors by class in `chain.providers`, or of the job's progress) tells of."""
+
+HARNESS = ("crash", "reorg")
+"""Noticed otherwise: a dead process by the next one, which begins; reorgs by the rows that tell of them."""
 
 CERTAIN = ("rate", "server", "timeout", "unreachable", "rpc_error", "chain_id")
 """Kinds that nobody can overlook: each seed must notice them, not only each run."""

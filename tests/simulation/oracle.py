@@ -112,11 +112,12 @@ class Books:
         unknown = sorted(expected.keys() - set(self._events))
         wrong = [f"no table {table}" for table in unknown]
         held = self._filled(chain_id)
-        for table in self._events:
-            rows = expected.get(table, [])
-            self.compared += len(rows)
-            if rows or table in held:
-                wrong += self._compare_rows(table, rows, chain_id)
+        with self.connection.transaction():
+            for table in self._events:
+                rows = expected.get(table, [])
+                self.compared += len(rows)
+                if rows or table in held:
+                    wrong += self._compare_rows(table, rows, chain_id)
         return wrong
 
     def _filled(self, chain_id: int) -> set[str]:
@@ -129,34 +130,35 @@ class Books:
                 for table in self._events
             ]
             self._queries[chain_id] = sql.SQL(" UNION ALL ").join(parts).as_bytes(self.connection)
-        return {row[0] for row in self.connection.execute(self._queries[chain_id])}
+        return {row[0] for row in self.connection.execute(self._queries[chain_id], prepare=True)}
 
     def _compare_rows(self, table: str, rows: list[Row], chain_id: int) -> list[str]:
         columns = [name for name in self._columns[table] if not (table == UNKNOWN and name == "reason")]
-        statements = self._statements(table, columns, chain_id)
-        with self.connection.transaction():
-            self.connection.execute(statements[0])
-            with self.connection.cursor().copy(statements[1]) as copy:
-                for row in rows:
-                    copy.write_row([row.get(name) for name in columns])
-            found = self.connection.execute(statements[2])
-            return [f"{table}: {what} {row[:300]}" for what, row in found]
+        empty, fill, both = self._statements(table, columns, chain_id)
+        self.connection.execute(empty)
+        with self.connection.cursor().copy(fill) as copy:
+            for row in rows:
+                copy.write_row([row.get(name) for name in columns])
+        found = self.connection.execute(both, prepare=True)
+        return [f"{table}: {what} {row[:300]}" for what, row in found]
 
     def _statements(self, table: str, columns: list[str], chain_id: int) -> tuple[bytes, bytes, bytes]:
-        """Make the table of what is expected, fill it, and compare both ways."""
+        """Fill the table of what is expected, made on the first call, and compare both ways."""
         key = table, chain_id
         if key not in self._made:
             names = sql.SQL(", ").join(map(sql.Identifier, columns))
-            make = sql.SQL("CREATE TEMP TABLE expected ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
+            wanted = sql.Identifier("pg_temp", f"expected {table}")
+            make = sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} AS SELECT {} FROM {} WITH NO DATA")
+            self.connection.execute(make.format(sql.Identifier(f"expected {table}"), names, _name(table)))
             stored = sql.SQL("SELECT {} FROM {} WHERE chain_id = {}").format(names, _name(table), sql.Literal(chain_id))
             both = sql.SQL(
-                "SELECT 'missing', t::text FROM (SELECT * FROM expected EXCEPT ALL {0}) t UNION ALL "
-                "SELECT 'too much', t::text FROM ({0} EXCEPT ALL SELECT * FROM expected) t"
-            ).format(stored)
-            fill = sql.SQL("COPY expected ({}) FROM STDIN").format(names)
-            composed = (make.format(names, _name(table)), fill, both)
-            made = tuple(statement.as_bytes(self.connection) for statement in composed)
-            self._made[key] = (made[0], made[1], made[2])
+                "SELECT 'missing', t::text FROM (SELECT * FROM {1} EXCEPT ALL {0}) t UNION ALL "
+                "SELECT 'too much', t::text FROM ({0} EXCEPT ALL SELECT * FROM {1}) t"
+            ).format(stored, wanted)
+            fill = sql.SQL("COPY {} ({}) FROM STDIN").format(wanted, names)
+            empty = sql.SQL("DELETE FROM {}").format(wanted)
+            made = [statement.as_bytes(self.connection) for statement in (empty, fill, both)]
+            self._made[key] = made[0], made[1], made[2]
         return self._made[key]
 
     def entities(self, chain_id: int, clean: int) -> list[str]:
@@ -165,7 +167,7 @@ class Books:
         if key not in self._queries:
             self._queries[key] = self._entity_query(chain_id, clean).as_bytes(self.connection)
         wrong = []
-        for table, what, row in self.connection.execute(self._queries[key]):
+        for table, what, row in self.connection.execute(self._queries[key], prepare=True):
             if what == "count":
                 self.compared += int(row)
             else:
@@ -201,6 +203,11 @@ class Books:
         for _, first, ranges in self.connection.execute(query, [chain_id]):
             lowest.append(max((piece.upper - 1 for piece in ranges or () if piece.lower <= first), default=-1))
         return min(lowest, default=-1)
+
+    def window(self, chain_id: int) -> list[tuple[int, bytes, bytes]]:
+        """(number, hash, parent) of the blocks that the indexer takes for those of the head, lowest first."""
+        query = "SELECT block_number, block_hash, parent_hash FROM chain.blocks WHERE chain_id = %s ORDER BY 1"
+        return self.connection.execute(query, [chain_id]).fetchall()
 
     def incidents(self, chain_id: int) -> list[tuple[str, str, int]]:
         """(kind, message, times) of what was written down."""

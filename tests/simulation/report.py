@@ -3,21 +3,24 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.simulation.notice import SAYS
+from tests.simulation.notice import HARNESS, SAYS
 from tests.simulation.run import Outcome
+from tests.simulation.words import BATCHES, BLOCKS, RESULTS, Words
 
+ENOUGH = 50  # seeds in which every kind of fault comes by chance
 SHOWN, WIDTH = 6, 240  # lines of differences, and characters of each
 
 
 @dataclass
 class Report:
-    """The sum of many outcomes. `good`: no difference, and every kind of fault that was injected was noticed."""
+    """The sum of many outcomes."""
 
     seeds: int = 0
     injected: Counter[str] = field(default_factory=Counter)
     noticed: Counter[str] = field(default_factory=Counter)
     reorgs: Counter[int] = field(default_factory=Counter)
     incidents: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[Words] = field(default_factory=Counter)
     restarts: int = 0
     blocks: int = 0
     posts: int = 0
@@ -25,6 +28,7 @@ class Report:
     failed: list[int] = field(default_factory=list)
     slowest: tuple[float, int] = (0.0, 0)
     seconds: float = 0.0
+    interrupted: bool = False
 
     def add(self, outcome: Outcome) -> None:
         """Take in one seed."""
@@ -32,6 +36,7 @@ class Report:
         self.injected += outcome.injected
         self.noticed += outcome.noticed
         self.reorgs += outcome.reorgs
+        self.refusals += outcome.refusals
         self.incidents += outcome.incidents
         self.restarts += outcome.restarts
         self.blocks += outcome.blocks
@@ -44,11 +49,30 @@ class Report:
     @property
     def unnoticed(self) -> list[str]:
         """Kinds of faults that were injected and that nothing told of."""
-        return sorted(kind for kind in SAYS if self.injected[kind] and not self.noticed[kind])
+        return sorted(kind for kind in (*SAYS, *HARNESS) if self.injected[kind] and not self.noticed[kind])
+
+    @property
+    def absent(self) -> list[str]:
+        """Kinds of faults that should have come by chance and did not."""
+        if self.seeds < ENOUGH:
+            return []
+        unspoken = [f"refusals of {words.who}" for words in (*BLOCKS, *RESULTS, *BATCHES) if not self.refusals[words]]
+        kinds = sorted(kind for kind in (*SAYS, *HARNESS) if not self.injected[kind])
+        return kinds + (unspoken if self.seeds >= 4 * ENOUGH else [])
 
     @property
     def good(self) -> bool:
-        return not self.failed and not self.unnoticed
+        """No difference, and every kind of fault was injected and noticed."""
+        return not (self.failed or self.unnoticed or self.absent or self.interrupted)
+
+    @property
+    def line(self) -> str:
+        """How far it is."""
+        reorgs, faults = self.reorgs.total(), self.injected.total()
+        return (
+            f"{self.seeds:,} seeds in {self.seconds:.0f} s; {faults:,} faults, {reorgs:,} reorgs, "
+            f"{self.restarts:,} restarts, {self.compared:,} rows; {len(self.failed)} with differences"
+        )
 
     def text(self) -> str:
         """The closing lines."""
@@ -60,10 +84,15 @@ class Report:
             "reorgs by depth: " + _listed(self.reorgs),
             "faults injected: " + _listed(self.injected),
             "faults noticed:  " + _listed(Counter({kind: self.noticed[kind] for kind in self.injected})),
+            f"refusals: {self.refusals.total():,} in the words of {len(self.refusals)} providers",
             "incidents: " + _listed(self.incidents),
         ]
+        if self.interrupted:
+            lines.append("INTERRUPTED")
         if self.unnoticed:
             lines.append(f"NOT NOTICED: {', '.join(self.unnoticed)}")
+        if self.absent:
+            lines.append(f"NEVER INJECTED: {', '.join(self.absent)}")
         return "\n".join(lines)
 
 

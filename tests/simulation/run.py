@@ -24,6 +24,7 @@ from tests.simulation.node import Node, Quirks
 from tests.simulation.notice import CERTAIN, Notices
 from tests.simulation.oracle import Books, Oracle
 from tests.simulation.scenario import Scenario, draw
+from tests.simulation.words import Words
 from tests.simulation.world import World
 
 CHAIN, CLEAN = 1001, 2002
@@ -39,6 +40,7 @@ class Outcome:
     injected: Counter[str] = field(default_factory=Counter)
     noticed: Counter[str] = field(default_factory=Counter)
     reorgs: Counter[int] = field(default_factory=Counter)
+    refusals: Counter[Words] = field(default_factory=Counter)
     restarts: int = 0
     blocks: int = 0
     posts: int = 0
@@ -55,6 +57,8 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self.engine = db.engine(url)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: no seed needs to look at it again
         self.doom = Doom()
         doom_commits(self.engine, self.doom)
         self.books = Books(url)
@@ -94,7 +98,7 @@ class Bench:
             notices.text(f"{kind} {message}", times)
         notices.counted(self.books.provider_errors(CHAIN))
         notices.counted(outcome.counters)
-        outcome.noticed = notices.kinds
+        outcome.noticed += notices.kinds
         outcome.said = [f"{entry.get('action')}: {entry['error']}" for entry in entries if "error" in entry][-20:]
         told = not outcome.injected["crash"]  # a dying process takes what it has noticed with it
         missed = [kind for kind in CERTAIN if told and outcome.injected[kind] and not notices.kinds[kind]]
@@ -119,6 +123,9 @@ class Drama:
         self.world.mine(scenario.history + 1)
         self.nodes = [self._node(n) for n in range(len(scenario.backends))]
         self.life: Life | None = None
+        self.shift = 0.0  # seconds that the clock of the machine is ahead of the loop's
+        self.crashed = False
+        self.turn: int | None = None  # of the loop in the next poll, at which the process dies
         doom.cut = self._cut
 
     def _cut(self) -> None:
@@ -152,6 +159,9 @@ class Drama:
         """The world goes on: blocks, and at times another branch."""
         scenario, rng, world = self.scenario, self.rng, self.world
         world.mine(rng.choice((0, scenario.blocks, scenario.blocks, 2 * scenario.blocks)))
+        if scenario.reorgs and world.deepest and rng.random() < 0.12:
+            world.sibling()
+            return
         if rng.random() >= scenario.reorgs or not world.deepest:
             return
         if rng.random() < 0.15 and world.flip_back():
@@ -175,33 +185,48 @@ class Drama:
         """Decide whether the process dies in the next poll, or the database goes."""
         scenario, rng, doom, loop_ = self.scenario, self.rng, self.doom, asyncio.get_running_loop()
         if rng.random() < scenario.crashes:
-            if rng.random() < 0.4:
+            way = rng.random()
+            if way < 0.3:
                 doom.at_post = doom.posts + rng.randrange(1, 12)
+            elif way < 0.55:
+                self.turn = rng.randrange(1, 40)
             else:
                 doom.at_rows, doom.before = rng.random() < 0.7, rng.random() < 0.6
                 doom.at_commit = doom.commits + rng.randrange(1, 3 if doom.at_rows else 6)
         if rng.random() < scenario.cuts:
             doom.cut_at, doom.cut_before = doom.commits + rng.randrange(1, 5), rng.random() < 0.6
         if rng.random() < scenario.clocks:
-            loop_.jump = rng.choice((60.0, 7200.0))  # type: ignore[attr-defined]
-            self.outcome.injected["clock"] += 1
+            if rng.random() < 0.5:
+                loop_.jump = rng.choice((60.0, 7200.0))  # type: ignore[attr-defined]
+            elif self.life is not None:
+                self.shift -= rng.choice((60.0, 7200.0))
+                self.outcome.injected["clock"] += 1
 
     async def _poll(self) -> None:
         """One poll of the living process, or the start of another one."""
-        try:
-            if self.life is None:
-                await self._begin()
-            if self.life is not None:
-                await self.life.poll()
-                if isinstance(self.life.stopped, Terminal):
-                    await self._restart_after(self.life.stopped)
-        except BaseException as error:
+        turn, self.turn = self.turn, None
+        task = await loop.doomed(self._live(), turn, self.doom)
+        if task.cancelled():
+            await self._bury(Crash())
+        elif error := task.exception():
             if not self.doom.dead and not _crashed(error):
-                raise
+                raise error
             await self._bury(error)
 
+    async def _live(self) -> None:
+        if self.life is None:
+            await self._begin()
+        if self.life is not None:
+            await self.life.keep_up()
+            if isinstance(self.life.stopped, Terminal):
+                await self._restart_after(self.life.stopped)
+
+    def _wall(self) -> float:
+        return asyncio.get_running_loop().time() + self.shift
+
     async def _begin(self) -> None:
-        life = Life(self.scenario, CHAIN, {node.name: node for node in self.nodes}, self.engine, self.doom)
+        nodes: dict[str, Node] = {node.name: node for node in self.nodes}
+        life = Life(self.scenario, CHAIN, nodes, self.engine, self.doom, self._wall)
         try:
             await life.prepare()
         except TaskscanError as error:
@@ -212,6 +237,8 @@ class Drama:
             await life.end()
             raise
         self.life = life
+        if self.crashed:
+            self.crashed, self.outcome.noticed["crash"] = False, self.outcome.noticed["crash"] + 1
 
     async def _restart_after(self, error: TaskscanError) -> None:
         self._allow(error)
@@ -230,6 +257,7 @@ class Drama:
         """Only a Crash may be among what a dying process raises."""
         self.outcome.restarts += 1
         self.outcome.injected["crash"] += 1
+        self.crashed = True
         await self._end()
         self.doom.clear()
         if isinstance(error, Endless):
@@ -255,13 +283,14 @@ class Drama:
             node.faults.on = False
             node.sync()
             self.outcome.injected += node.faults.injected
-            self.outcome.injected["cap"] += node.refused
+            self.outcome.injected["cap"] += node.refusals.total()
+            self.outcome.refusals += node.refusals
         quiet = 0
         for _ in range(HEALING):
             posts = self.doom.posts
             await self._poll()
             await asyncio.sleep(rng.uniform(1.0, 90.0))
-            rests = self.doom.posts - posts <= 4 * len(self.nodes)
+            rests = 0 < self.doom.posts - posts <= 4 * len(self.nodes)
             quiet = quiet + 1 if rests and self._behind() == 0 else 0
             if quiet == 1 + self.scenario.settled:
                 return
@@ -269,14 +298,19 @@ class Drama:
 
     async def _last_sibling(self) -> None:
         """At times the last word is a block in the place of the head, and none comes after it."""
-        if self.scenario.settled or not self.world.deepest or self.rng.random() < 0.4:
+        if self.scenario.settled or not self.world.deepest or self.rng.random() < 0.3:
             return
-        self.world.reorg(1, 1)
+        self.world.sibling()
         for node in self.nodes:
             node.sync()
-        for _ in range(4):
+        polls = 0
+        for _ in range(HEALING):
+            posts = self.doom.posts
             await self._poll()
             await asyncio.sleep(POLL_SECONDS)
+            polls += self.doom.posts > posts
+            if polls == 4:
+                return
 
     def _behind(self) -> int:
         return self.target - self.books.covered_to(CHAIN)
@@ -291,7 +325,7 @@ class Drama:
         outcome, world = self.outcome, self.world
         await self._end()
         outcome.reorgs, outcome.blocks, outcome.posts = world.reorgs, len(world.by_hash), self.doom.posts
-        outcome.wrong += self._false_reorgs()
+        outcome.wrong += self._false_reorgs() + self._false_window()
         oracle, branch = Oracle(self.scenario.networks), world.chain[: self.target + 1]
         outcome.wrong += self.books.events(oracle.rows(branch, CHAIN), CHAIN)
         honest = Node(world, CLEAN, Quirks())
@@ -312,6 +346,7 @@ class Drama:
         """Reorgs that the indexer believes in and that cannot be: to a block of the very same branch, or on a chain
         that had none."""
         wrong, seen = [], self.books.reorgs(CHAIN)
+        self.outcome.injected["reorg"], self.outcome.noticed["reorg"] = sum(self.world.reorgs.values()), len(seen)
         if seen and not self.world.reorgs:
             wrong.append(f"{len(seen)} reorgs were seen on a chain that had none")
         for old, new in seen:
@@ -320,6 +355,15 @@ class Drama:
                 block = self.world.by_hash.get(block.parent)
             if block is not None:
                 wrong.append(f"the lower head {block.number} was taken for a reorg")
+        return wrong
+
+    def _false_window(self) -> list[str]:
+        """Blocks that the indexer holds and that are not those of the true chain; it must end at the true head."""
+        chain, held = self.world.chain, self.books.window(CHAIN)
+        wrong = [f"block {number} in the window is {hash_.hex()[:8]}, not the chain's"
+                 for number, hash_, _ in held if number >= len(chain) or chain[number].hash != hash_]  # fmt: skip
+        if held and not self.scenario.fast and held[-1][0] != self.target:
+            wrong.append(f"the window ends at block {held[-1][0]}, not at {self.target}")
         return wrong
 
 

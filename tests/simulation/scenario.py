@@ -71,7 +71,7 @@ def draw(seed: int) -> Scenario:
         clocks=rng.choice((0.0, 0.1)),
         lag=rng.choice((0.0, 0.0, 0.3, 0.6)),
         stall=rng.random() < 0.15,
-        bloomless=not proving and rng.random() < 0.1,
+        bloomless=not proving and rng.random() < (0.4 if any("omit" in kinds for kinds in rates) else 0.08),
         evidence="bloom" if proving else "head-bound",
         settled=rng.random() < 0.4 or any("omit" in kinds for kinds in rates),
         enriches=rng.random() < 0.08,

@@ -51,12 +51,25 @@ class Stage:
     async def poll(self, times: int = 1) -> None:
         """Let the indexer poll, begin if it does not live, and die as it is doomed to."""
         for _ in range(times):
-            if self.life is None:
-                nodes: dict[str, Node] = {node.name: node for node in self.nodes}
-                self.life = Life(self.scenario, CHAIN, nodes, self.bench.engine, self.bench.doom)
-                await self.life.prepare()
-            await self.life.poll()
+            await self._live()
             await loop.sleep(POLL_SECONDS)
+
+    async def _live(self) -> None:
+        if self.life is None:
+            nodes: dict[str, Node] = {node.name: node for node in self.nodes}
+            self.life = Life(self.scenario, CHAIN, nodes, self.bench.engine, self.bench.doom)
+            await self.life.prepare()
+        await self.life.poll()
+
+    async def dies_at(self, turn: int) -> bool:
+        """Poll and be killed at that turn of the event loop; False where the poll has ended before it."""
+        done, doom = await loop.doomed(self._live(), turn, self.bench.doom), self.bench.doom
+        if not doom.dead:
+            done.result()
+            return False
+        await self.end()
+        doom.clear()
+        return True
 
     async def end(self) -> None:
         """The process ends."""

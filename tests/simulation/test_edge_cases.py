@@ -232,6 +232,25 @@ def test_crash_at_every_request_of_a_reorg(bench: Bench, seconds: float, post: i
     act(bench, scene, seconds)
 
 
+def test_crash_at_every_await_of_a_reorg(bench: Bench, seconds: float) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.catch_up()
+        turn = 0
+        while True:
+            turn += 1
+            await stage.catch_up()
+            stage.world.replace(2, [stage.tx()], [stage.tx(2)])
+            stage.sync()
+            if not await stage.dies_at(turn):
+                break
+        assert turn > 20
+        await stage.catch_up()
+        await stage.poll()
+        await stage.check()
+
+    act(bench, scene, seconds)
+
+
 def test_reorg_during_the_hand_over_from_scan_to_head(bench: Bench, seconds: float) -> None:
     async def scene(stage: Stage) -> None:
         stage.world.put(*([stage.tx()] for _ in range(6)))

@@ -158,6 +158,14 @@ class World:
         self.reorgs[depth] += 1
         self._finalize()
 
+    def sibling(self) -> None:
+        """Put another block in the place of the head, with other watched logs in it."""
+        lost = {tx.entries for tx in self.head.txs}
+        self._other, self.chain = self.chain, self.chain[:-1]
+        self._clock = float(self._other[-1].timestamp)
+        self._append([self.lives.watched(self.head.state, lost)])
+        self.reorgs[1] += 1
+
     def flip_back(self) -> bool:
         """Make the branch that lost the last reorg count again, one block longer; False where there is none."""
         other = self._other
