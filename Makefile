@@ -3,7 +3,7 @@
 CONFIG ?=
 PY := .venv/bin/python
 
-.PHONY: run test lint docs bench simulate kill jobs lock clean
+.PHONY: run test lint docs bench simulate mutate memory kill jobs lock clean
 
 run: .venv/.ready
 	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
@@ -28,7 +28,13 @@ bench: .venv/.ready
 
 # What takes longer than a test may: any number of simulated lives, a hundred kills, five million tasks.
 simulate: .venv/.ready
-	@$(PY) -m tests.simulation --seeds $(or $(SEEDS),200)
+	@$(PY) -m tests.simulation --seeds $(or $(SEEDS),200) --first $(or $(FIRST),1) --jobs $(or $(JOBS),2)
+
+mutate: .venv/.ready
+	@$(PY) -m tests.simulation.mutations
+
+memory: .venv/.ready
+	@$(PY) -m tests.bench memory --hours $(or $(HOURS),24)
 
 kill: .venv/.ready
 	@TASKSCAN_KILLS=$(or $(KILLS),100) $(PY) -m pytest tests/integration/test_broken_lines.py -k kill_9

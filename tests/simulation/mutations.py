@@ -102,7 +102,7 @@ def _apply(mutation: Mutation, folder: Path) -> None:
 
 def _run(folder: Path) -> tuple[bool, str]:
     """Whether a seed failed, and what it said."""
-    command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS), "--stop", "1"]
+    command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS), "--stop", "1", "--jobs", "1"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     failed = re.search(r"^seed (\d+): FAILED.*$", done.stdout, re.MULTILINE)
     ran = re.search(r"^seeds: (\d+)", done.stdout, re.MULTILINE)
