@@ -7,7 +7,7 @@ from tests.simulation.notice import HARNESS, SAYS
 from tests.simulation.run import Outcome
 from tests.simulation.words import BATCHES, BLOCKS, RESULTS, Words
 
-ENOUGH = 50  # seeds in which every kind of fault comes by chance
+ENOUGH = 200  # seeds in which every kind of fault comes by chance
 SHOWN, WIDTH = 6, 240  # lines of differences, and characters of each
 
 
@@ -58,7 +58,7 @@ class Report:
             return []
         unspoken = [f"refusals of {words.who}" for words in (*BLOCKS, *RESULTS, *BATCHES) if not self.refusals[words]]
         kinds = sorted(kind for kind in (*SAYS, *HARNESS) if not self.injected[kind])
-        return kinds + (unspoken if self.seeds >= 4 * ENOUGH else [])
+        return kinds + unspoken
 
     @property
     def good(self) -> bool:
