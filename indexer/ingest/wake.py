@@ -53,6 +53,7 @@ class Wake:
         """The clock of this machine went back: what was to be done at a time of the old one may never come."""
         log.warning("clock went back", action="clock_went_back", seconds=round(seconds))
         self._polled_at = self._heard_at = self._expected_at = self._rests_until = 0.0
+        self._silent = True
 
     def take(self) -> Header | None:
         """What a subscription told, to be looked at now."""

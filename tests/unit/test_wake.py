@@ -1,5 +1,7 @@
 """When the head is looked at."""
 
+from structlog.testing import capture_logs
+
 from indexer.ingest.wake import LEAST, LONGEST_REST, MOST, Wake
 from indexer.rpc.types import Header
 
@@ -101,3 +103,28 @@ def test_after_failures_it_rests_longer_and_longer_whatever_it_hears() -> None:
     wake.failed()
     clock.now += 1
     assert wake.due(1.0)
+
+
+def test_a_clock_that_goes_back_stops_nothing() -> None:
+    clock = Clock()
+    wake = Wake(clock=clock)
+    wake.hear(header(1, clock.now))
+    wake.take()
+    wake.saw(header(1, clock.now), 12.0, wall=True)
+    wake.failed()
+    clock.now -= 7200.0
+    with capture_logs() as said:
+        assert wake.due(12.0)
+        wake.take()
+    assert [(line["action"], line["seconds"]) for line in said] == [("clock_went_back", 7200)]
+    assert polls(wake, clock, 30.0, 12.0) >= 2
+
+
+def test_it_says_once_that_a_subscription_is_silent() -> None:
+    clock = Clock()
+    wake = Wake(clock=clock)
+    wake.hear(header(1, clock.now))
+    wake.take()
+    with capture_logs() as said:
+        assert polls(wake, clock, 120.0, 12.0) > 3
+    assert [line["action"] for line in said] == ["subscription_silent"]
