@@ -24,7 +24,7 @@ AIMS = {
     "sparse, limit not named": {},
     "enrich": {"tasks_per_s": ">= 200", "calls_per_100_tasks": "<= 3"},
     "volume": {"counts_ms": "< 200", "fold_us_per_log_last": "as first", "show_ms": "< 50"},
-    "memory": {"held_mb_last": "as first"},
+    "memory": {"resident_mb_last": "as first"},
 }
 Runs = list[dict[str, float]]
 

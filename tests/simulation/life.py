@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -21,7 +21,6 @@ from indexer.rpc.types import Header
 from indexer.rpc.wire import decode
 from indexer.store.store import Store
 from tests.simulation.lives import ENGINE, HUB
-from tests.simulation.node import Node
 from tests.simulation.scenario import Scenario
 
 ROOTS = {"arbius": ENGINE, "iexec": HUB}
@@ -132,7 +131,7 @@ class Life:
     """
 
     def __init__(
-        self, scenario: Scenario, chain_id: int, nodes: dict[str, Node], engine: Engine, doom: Doom,
+        self, scenario: Scenario, chain_id: int, nodes: Mapping[str, Post], engine: Engine, doom: Doom,
         wall: Callable[[], float] | None = None,
     ) -> None:  # fmt: skip
         self._nodes, self._doom = nodes, doom
@@ -186,7 +185,7 @@ class Life:
         provider.throttle = Throttle(endpoint.name, None, endpoint.timeout, clock=clock)
         return provider
 
-    def _post(self, node: Node) -> Post:
+    def _post(self, node: Post) -> Post:
         async def post(body: bytes) -> bytes:
             self._doom.post()
             answer = await node(body)

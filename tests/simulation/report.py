@@ -58,7 +58,7 @@ class Report:
             return []
         unspoken = [f"refusals of {words.who}" for words in (*BLOCKS, *RESULTS, *BATCHES) if not self.refusals[words]]
         kinds = sorted(kind for kind in (*SAYS, *HARNESS) if not self.injected[kind])
-        return kinds + unspoken
+        return kinds + (unspoken if self.seeds >= 5 * ENOUGH else [])
 
     @property
     def good(self) -> bool:

@@ -225,7 +225,7 @@ class Drama:
         return asyncio.get_running_loop().time() + self.shift
 
     async def _begin(self) -> None:
-        nodes: dict[str, Node] = {node.name: node for node in self.nodes}
+        nodes = {node.name: node for node in self.nodes}
         life = Life(self.scenario, CHAIN, nodes, self.engine, self.doom, self._wall)
         try:
             await life.prepare()

@@ -56,7 +56,7 @@ class Stage:
 
     async def _live(self) -> None:
         if self.life is None:
-            nodes: dict[str, Node] = {node.name: node for node in self.nodes}
+            nodes = {node.name: node for node in self.nodes}
             self.life = Life(self.scenario, CHAIN, nodes, self.bench.engine, self.bench.doom)
             await self.life.prepare()
         await self.life.poll()
