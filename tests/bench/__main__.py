@@ -52,7 +52,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description="Speed and cost of Taskscan.")
-    options.add_argument("bench", nargs="?", choices=("all", "ingest", "sparse", "volume", "enrich", "memory"), default="all")
+    options.add_argument(
+        "bench", nargs="?", choices=("all", "ingest", "sparse", "volume", "enrich", "memory"), default="all"
+    )
     options.add_argument("--logs", type=int, default=500_000, help="logs that `ingest` reads (default 500000)")
     options.add_argument("--tasks", type=int, default=300_000, help="tasks that `volume` makes (default 300000)")
     options.add_argument("--hours", type=int, default=24, help="hours that `memory` simulates (default 24)")

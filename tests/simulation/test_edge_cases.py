@@ -235,9 +235,9 @@ def test_crash_at_every_request_of_a_reorg(bench: Bench, seconds: float, post: i
 def test_crash_at_every_await_of_a_reorg(bench: Bench, seconds: float) -> None:
     async def scene(stage: Stage) -> None:
         await stage.catch_up()
-        turn = 0
+        turn = 1 + (seconds < 1)  # each other one here, and those between on the other kind of chain
         while True:
-            turn += 1
+            turn += 2
             await stage.catch_up()
             stage.world.replace(2, [stage.tx()], [stage.tx(2)])
             stage.sync()
