@@ -100,6 +100,14 @@ reads = Table(
     Column("doubt", Text, comment="why it must be read again: unfinal, distrusted; NULL: it need not"),
     Column("confirmed_by", Text, comment="host of the provider that gave the same when asked again"),
     _time("confirmed_at", nullable=True),
+    Column(
+        "written_at",
+        DateTime(timezone=True),
+        server_default=func.clock_timestamp(),
+        comment="when its rows were written, to within their transaction; NULL: before that was noted",
+    ),
+    Column("joined_to", ARRAY(BigInteger), comment="to_block of each of the reads that were joined to this one"),
+    Column("joined_at", ARRAY(DateTime(timezone=True)), comment="written_at of each of them"),
     Index(None, "chain_id", "from_block"),
     Index("ix_reads_doubt", "chain_id", "from_block", postgresql_where=text("doubt IS NOT NULL")),
     Index(None, "chain_id", "to_block"),
@@ -204,7 +212,21 @@ orphaned_logs = Table(
     _time("removed_at", now=True),
     Index(None, "tx_hash"),
     schema="chain",
-    comment="Logs that a reorg removed. believed_at: when the answer that brought the log was asked for, if known.",
+    comment="Logs that a reorg removed. believed_at: when the log was written, if known.",
+)
+
+orphaned_ids = Table(
+    "orphaned_ids",
+    metadata,
+    Column("orphan_id", BigInteger, Identity(), primary_key=True),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("stored_in", Text, nullable=False, comment="schema.table that held it"),
+    Column("block_number", BigInteger, nullable=False, comment="block of the event that it was made from"),
+    Column("made", JSONB, nullable=False, comment="the row"),
+    Column("removed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Index(None, "chain_id", "removed_at"),
+    schema="chain",
+    comment="Ids that Python had made from events that a reorg removed.",
 )
 
 providers = Table(

@@ -4,7 +4,7 @@ All functions work inside the caller's transaction.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -152,7 +152,22 @@ def _compact(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> None:
                 "bound_hash": run[-1].bound_hash,
             }
             connection.execute(sa.delete(reads).where(reads.c.read_id.in_(others)))
-            connection.execute(sa.update(reads).where(reads.c.read_id == first.read_id).values(total | joined))
+            values = total | joined | _steps(run)
+            connection.execute(sa.update(reads).where(reads.c.read_id == first.read_id).values(values))
+
+
+def _steps(run: Sequence[sa.Row[Any]]) -> dict[str, Any]:
+    """How far each of the joined reads went and when it was written: what was known at a time can still be told."""
+    steps = [
+        step
+        for row in run
+        for step in (
+            zip(row.joined_to, row.joined_at, strict=True) if row.joined_to else [(row.to_block, row.written_at)]
+        )
+    ]
+    if any(at is None for _, at in steps):
+        return {"written_at": None, "joined_to": None, "joined_at": None}
+    return {"joined_to": [to for to, _ in steps], "joined_at": [at for _, at in steps]}
 
 
 def repair(connection: sa.Connection, batch: Batch, difference: Difference) -> None:

@@ -156,8 +156,9 @@ def _move(table: sa.Table, chain_id: int, reorg_id: int, gone: Range) -> sa.Inse
         sa.literal(reorg_id, sa.BigInteger()), sa.literal(chain_id, sa.BigInteger()),
         *(old.c[name] for name in fixed), _text(str(table)),
         sa.func.jsonb_build_object(*pairs), _believed(old, chain_id),
+        sa.func.clock_timestamp(),
     )  # fmt: skip
-    names = ["reorg_id", "chain_id", *fixed, "stored_in", "arguments", "believed_at"]
+    names = ["reorg_id", "chain_id", *fixed, "stored_in", "arguments", "believed_at", "removed_at"]
     return sa.insert(orphaned_logs).from_select(names, row)
 
 
@@ -178,8 +179,8 @@ def _text(value: str) -> sa.BindParameter[str]:
 
 
 def _believed(old: sa.CTE, chain_id: int) -> sa.ColumnElement[Any]:
-    """When the first answer that holds the log was asked for: of the contract's group, else (it was joined) of any."""
-    first = sa.select(sa.func.min(reads.c.requested_at)).where(
+    """When the log was first written: by a read of the contract's group, else (it was joined) of any."""
+    first = sa.select(sa.func.min(sa.func.coalesce(reads.c.written_at, reads.c.requested_at))).where(
         reads.c.chain_id == chain_id, reads.c.to_block >= old.c.block_number, reads.c.from_block <= old.c.block_number
     )  # fmt: skip
     group = sa.select(sources.c.group_id).where(sources.c.chain_id == chain_id, sources.c.address == old.c.address)

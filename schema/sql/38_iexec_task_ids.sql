@@ -29,11 +29,17 @@ COMMENT ON FUNCTION iexec.new_deals(bigint, bytea[], bigint, bigint) IS
 
 CREATE OR REPLACE FUNCTION iexec.forget_task_ids(chain bigint, addresses bytea[], from_block bigint) RETURNS void
 LANGUAGE sql AS $$
-    DELETE FROM iexec.deal_starts d
-    WHERE d.chain_id = $1 AND d.block_number >= $3 AND d.address = ANY ($2)
-      AND NOT EXISTS (
-          SELECT FROM iexec.orders_matched e
-          WHERE e.dealid = d.dealid AND e.chain_id = $1 AND e.block_number = d.block_number);
+    WITH gone AS (
+        DELETE FROM iexec.deal_starts d
+        WHERE d.chain_id = $1 AND d.block_number >= $3 AND d.address = ANY ($2)
+          AND NOT EXISTS (
+              SELECT FROM iexec.orders_matched e
+              WHERE e.dealid = d.dealid AND e.chain_id = $1 AND e.block_number = d.block_number)
+        RETURNING d.*
+    )
+    INSERT INTO chain.orphaned_ids (chain_id, stored_in, block_number, made)
+    SELECT g.chain_id, 'iexec.deal_starts', g.block_number, to_jsonb(g) FROM gone g;
+    WITH gone AS (
     DELETE FROM iexec.task_ids t
     WHERE t.chain_id = $1 AND t.listed_from >= $3 AND t.address = ANY ($2)
       AND NOT EXISTS (
@@ -42,9 +48,13 @@ LANGUAGE sql AS $$
       AND NOT EXISTS (
           SELECT FROM iexec.task_initialize e
           WHERE e.taskid = t.taskid AND e.chain_id = $1 AND e.block_number = t.listed_from)
+    RETURNING t.*
+    )
+    INSERT INTO chain.orphaned_ids (chain_id, stored_in, block_number, made)
+    SELECT g.chain_id, 'iexec.task_ids', g.listed_from, to_jsonb(g) FROM gone g
 $$;
 COMMENT ON FUNCTION iexec.forget_task_ids(bigint, bytea[], bigint) IS
-    'Forget the ids from this block on whose deal or initialization is not there any more.';
+    'Forget the ids from this block on whose deal or initialization is not there any more; chain.orphaned_ids keeps them.';
 
 CREATE OR REPLACE FUNCTION iexec.unlisted_tasks(chain bigint, addresses bytea[], from_block bigint, to_block bigint)
 RETURNS TABLE (

@@ -46,6 +46,15 @@ DECLARE
     first bigint;
     last bigint;
 BEGIN
+    SELECT min(t.first_slot), max(c.head_block) INTO first, last
+    FROM koii.tasks t JOIN chain.chains c USING (chain_id)
+    WHERE t.chain_id = chain;
+    IF block BETWEEN first AND last THEN
+        RETURN coalesce(at_time, (SELECT c.head_time FROM chain.chains c WHERE c.chain_id = chain));
+    ELSIF first IS NOT NULL THEN
+        RAISE EXCEPTION 'slot % of chain % is not covered: it is read from slot % to %', block, chain, first, last
+            USING ERRCODE = 'no_data_found';
+    END IF;
     SELECT min(s.from_block), min(coalesce(g.folded_to, -1)) FILTER (WHERE s.from_block <= block)
     INTO first, last
     FROM chain.sources s JOIN chain.groups g USING (group_id)
@@ -163,9 +172,11 @@ AS $$
     SELECT a.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL arbius.tasks_at($1, $2, m.time) a
     UNION ALL
     SELECT i.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL iexec.tasks_at($1, $2, m.time) i
+    UNION ALL
+    SELECT k.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL koii.tasks_at($1, $2) k
 $$;
 COMMENT ON FUNCTION analytics.tasks_at(bigint, bigint, timestamptz) IS
-    'analytics.tasks as of a past block of a chain, with later enrichment. States that time changes are those of'
+    'analytics.tasks as of a past block (Koii: slot) of a chain, with later enrichment. States that time changes are those of'
     ' at_time; without it, of the newest time known up to the block (that of the block itself where it has an event).'
     ' An error tells where the block is not read and folded.';
 
@@ -178,6 +189,14 @@ DECLARE
     middle bigint;
     known record;
 BEGIN
+    SELECT max(s.slot) FILTER (WHERE s.requested_at <= at_time), max(s.requested_at) AS newest INTO known
+    FROM koii.snapshots s WHERE s.chain_id = chain;
+    IF known.max IS NOT NULL AND at_time <= known.newest THEN
+        RETURN known.max;
+    ELSIF known.newest IS NOT NULL THEN
+        RAISE EXCEPTION 'what was true at % on chain % is not known: its first snapshot is later or its newest, of %, older',
+            at_time, chain, known.newest USING ERRCODE = 'no_data_found';
+    END IF;
     SELECT min(s.from_block), min(coalesce(g.folded_to, -1)) INTO low, high
     FROM chain.sources s JOIN chain.groups g USING (group_id)
     WHERE s.chain_id = chain AND s.active;

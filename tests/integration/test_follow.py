@@ -1,7 +1,7 @@
 """Follow: the moving head of recorded chains, with every kind of reorg, against their truth and an honest index."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import psycopg
@@ -24,10 +24,12 @@ WATCHED = ("iexec-poco-6.1", "iexec-registry", "iexec-workerpool")
 Walk = Callable[[ChainJob, Replay], Coroutine[Any, Any, None]]
 
 
-def follow(database: str, chain: Replay, walk: Walk) -> ChainJob:
+def follow(
+    database: str, chain: Replay, walk: Walk, chain_id: int = 31337, sources: Sequence[dict[str, Any]] = IEXEC
+) -> ChainJob:  # fmt: skip
     """Run `walk` with a prepared job."""
     engine = db.engine(database)
-    settings = settings_for(database, chain.url, 31337, IEXEC)
+    settings = settings_for(database, chain.url, chain_id, sources)
 
     async def all_of_it() -> ChainJob:
         store = Store(engine)
