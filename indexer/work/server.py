@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import structlog
 from fastapi import FastAPI, Request, Response
 from sqlalchemy.engine import Engine
+from starlette.requests import ClientDisconnect
 
 from indexer.errors import DatabaseDown, TaskRefused, TaskscanError, Transient
 from indexer.work import body, clients
@@ -120,6 +121,8 @@ def _answering(handle: Any) -> Any:
     async def answer(request: Request) -> Response:
         try:
             return await handle(request)  # type: ignore[no-any-return]
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except TaskscanError as error:
             status, tree = _fault(error)
             with contextlib.suppress(TaskRefused):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from indexer.cli import app
 
 PROMISED = {
+    "backfill", "worker", "queue serve", "queue client",
     "run", "status", "demo", "db upgrade", "db url", "db shell", "db start", "db stop", "config check", "config schema",
 }  # fmt: skip
 
