@@ -49,6 +49,5 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ConfigError(
-            f"The queue cannot listen at {host}:{port}: {error.strerror}. Choose another place."
-        ) from None
+        said = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the place there
+        raise ConfigError(f"The queue cannot listen at {host}:{port}: {said}. Choose another place.") from None
