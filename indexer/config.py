@@ -32,7 +32,7 @@ from indexer.networks.chains import CHAINS, K2_MAINNET
 from indexer.networks.koii.base58 import is_address
 
 DEFAULT_FILE = Path("taskscan.toml")
-KINDS = {**dict.fromkeys(NETWORKS, "evm"), "koii": "k2"}
+KINDS = {**dict.fromkeys(NETWORKS, "evm"), "koii": "k2", "aidbox": "aidbox"}
 """Network -> kind of the chains that it lives on."""
 LARGEST = 2**63 - 1  # of the database's bigint
 VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
@@ -43,6 +43,8 @@ def _address(text: str, info: ValidationInfo) -> str:
         if not is_address(text):
             raise ValueError(f"{text!r} is not the id of a Koii task: 32 bytes in base58 are needed")
         return text
+    if info.data.get("network") == "aidbox":
+        raise ValueError("an aidbox source has no addresses: all tasks of the installation are read")
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         raise ValueError(f"{text!r} is not an address: 0x and 40 hexadecimal digits are needed")
     return text.lower()
@@ -57,6 +59,13 @@ def _url(text: SecretStr) -> SecretStr:
 def _http_url(text: SecretStr) -> SecretStr:
     if not _is_url(text.get_secret_value(), ("http", "https")):
         raise ValueError("the URL of a service begins with http:// or https:// and names a host")
+    return text
+
+
+def _aidbox_url(text: SecretStr) -> SecretStr:
+    url = text.get_secret_value()
+    if not _is_url(url, ("http", "https")) or "@" in urlsplit(url).netloc:
+        raise ValueError("an Aidbox URL begins with http:// or https:// and names a host; the login has its own keys")
     return text
 
 
@@ -148,9 +157,11 @@ class Chain(Part):
     """A chain and who is asked about it."""
 
     name: Annotated[str, AfterValidator(_name)] = Field(description="how views, logs and commands call the chain")
-    kind: Literal["evm", "k2"] = Field("evm", description="what protocol it speaks: evm, or k2 for Koii")
+    kind: Literal["evm", "k2", "aidbox"] = Field(
+        "evm", description="what protocol it speaks: evm, k2 for Koii, or aidbox for an Aidbox installation"
+    )
     chain_id: int = Field(
-        0, gt=0, le=LARGEST, description="its EIP-155 number; a provider of another chain is refused. None for k2"
+        0, gt=0, le=LARGEST, description="its EIP-155 number; a provider of another chain is refused. Only for evm"
     )
     clock: Literal["wall", "head"] = Field("wall", description="what `now` means: wall clock, or newest block's time")
     rpc: list[Annotated[Rpc, BeforeValidator(_endpoint)]] = Field(
@@ -163,11 +174,29 @@ class Chain(Part):
         None, description="who knows the services of iExec's workerpools; default: iExec's own of a known chain"
     )
     task_node: TaskNode | None = Field(None, description="a task node of yours, asked for its version")
+    url: Annotated[SecretStr, AfterValidator(_aidbox_url)] | None = Field(
+        None, description="aidbox only: where the installation is, up to before /rpc"
+    )
+    client_id: str = Field("", description="aidbox only: id of a Client that may read")
+    client_secret: SecretStr = Field(SecretStr(""), description="aidbox only: its secret")
 
     @validator(mode="after")
-    def _some_http(self) -> Self:
+    def _fits_its_kind(self) -> Self:
         if (self.kind == "evm") != bool(self.chain_id):
-            raise ValueError("chain_id is missing" if self.kind == "evm" else "a chain of kind k2 has no chain_id")
+            kind = self.kind
+            raise ValueError("chain_id is missing" if kind == "evm" else f"a chain of kind {kind} has no chain_id")
+        own = {"url": self.url, "client_id": self.client_id, "client_secret": self.client_secret.get_secret_value()}
+        if self.kind == "aidbox":
+            if missing := [name for name, value in own.items() if not value]:
+                raise ValueError(f"{missing[0]} is missing: a chain of kind aidbox needs url, client_id, client_secret")
+            if self.rpc:
+                raise ValueError("a chain of kind aidbox has no rpc: set url, client_id and client_secret")
+            return self
+        if given := [name for name, value in own.items() if value]:
+            raise ValueError(f"{given[0]} is for chains of kind aidbox; this one is of kind {self.kind}")
+        return self._with_providers()
+
+    def _with_providers(self) -> Self:
         if not self.rpc and self.kind == "k2":
             self.rpc = [Rpc(url=SecretStr(K2_MAINNET))]
         if not self.rpc and self.chain_id in CHAINS:
@@ -195,7 +224,7 @@ class Chain(Part):
 class Source(Part):
     """A network on a chain: what to read."""
 
-    network: Annotated[str, AfterValidator(_network)] = Field(description="arbius, iexec or koii")
+    network: Annotated[str, AfterValidator(_network)] = Field(description="arbius, iexec, koii or aidbox")
     chain: str = Field(description="name of one of the [[chains]]")
     addresses: list[Address] = Field(
         [], description="engines or hubs; default: the known deployments. Koii: ids of tasks; default: all"

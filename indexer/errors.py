@@ -11,12 +11,15 @@ TaskscanError
 │   └── DatabaseDown       PostgreSQL does not answer
 ├── TooLarge               ask for less; carries the provider's own ``hint``
 ├── Inconsistent           an answer that contradicts itself or another answer
+│   └── ClockSkew          a server whose clock is wrong, or ours
 ├── StateUnreadable        an account whose bytes do not fit the layout of its program
 ├── LeaseLost              another process writes this chain now
 ├── FenceLost              a later execution of a job has its range of blocks now
 ├── TaskRefused            the job queue says no; carries ``kind`` and an HTTP ``status``
 └── Terminal               repeating will not help
     ├── RpcRefused         the provider understood and said no
+    │   ├── LoginRefused   … to who we are: 401
+    │   └── AccessDenied   … to what we may see: 403
     ├── NotKnownThere      a service outside the chain has nothing of it
     ├── SignatureRefused   a service does not take the signature or secret
     ├── TooLargeToKeep     a file is larger than it may be
@@ -109,6 +112,12 @@ class Inconsistent(TaskscanError):
     """{provider} contradicts itself: {message}"""
 
 
+class ClockSkew(Inconsistent):
+    """The clock of {provider} is {seconds:+,.0f} s off this machine's. Set the wrong one (NTP). Reading goes on:
+    it follows the numbers and times of {provider} alone.
+    """
+
+
 class StateUnreadable(TaskscanError):
     """An account of Koii cannot be read: {message}. Its bytes are kept in koii.unreadable_states."""
 
@@ -157,6 +166,16 @@ class TooLargeToKeep(Terminal):
 
 class NotSaved(Terminal):
     """{path} cannot be written: {message}. Free space there, or name another folder."""
+
+
+class LoginRefused(RpcRefused):
+    """{provider} does not let this client in: {message}. Correct client_id and client_secret, and see that grant_types
+    of the Client hold basic or client_credentials.
+    """
+
+
+class AccessDenied(RpcRefused):
+    """{provider} denies {method} to this client: {message}. Allow it by an AccessPolicy."""
 
 
 class WrongChain(Terminal):

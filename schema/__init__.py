@@ -5,18 +5,18 @@
 
 from importlib.resources import files
 
-from schema import arbius, chain, facts, iexec, koii, rollups, work
+from schema import aidbox, arbius, chain, facts, iexec, koii, rollups, work
 from schema.base import metadata
 from schema.folds import Fold
 
 FOLDS: dict[str, tuple[Fold, ...]] = {"arbius": arbius.FOLDS, "iexec": iexec.FOLDS}
 """Per network: its entities, in the order in which they are folded."""
 
-SCHEMAS = ("chain", "arbius", "iexec", "koii", "work", "analytics")
+SCHEMAS = ("chain", "arbius", "iexec", "koii", "aidbox", "work", "analytics")
 
 __all__ = [
-    "FOLDS", "SCHEMAS", "arbius", "chain", "facts", "iexec", "koii", "metadata", "rollups", "script", "view_scripts",
-    "work",
+    "FOLDS", "SCHEMAS", "aidbox", "arbius", "chain", "facts", "iexec", "koii", "metadata", "rollups", "script",
+    "view_scripts", "work",
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ Seed = Annotated[int, typer.Option(help="Another seed gives other traffic; the s
 
 
 def demo(tasks: Tasks = 200, seed: Seed = 1) -> None:
-    """Run iExec, Arbius and Koii on local chains and index them, until Ctrl-C.
+    """Run iExec, Arbius and Koii on local chains and an Aidbox stand-in, and index them, until Ctrl-C.
 
     Example: taskscan demo --tasks 500
     """
@@ -37,29 +37,37 @@ def run_demo(*, tasks: int = 200, seed: int = 1, until_synced: bool = False) -> 
         f"demo: starting a local chain with {tasks} tasks on the real iExec contracts and as many on Arbius engines "
         "(the first time it downloads the chain and compiles the engines) …"
     )
-    from indexer.devnet import koii  # solders takes a while to import
+    from indexer.devnet import aidbox, koii  # solders takes a while to import
 
-    with _devnet(tasks, seed) as chain, koii.live(seed) as k2:
-        settings = _settings(chain, k2)
+    with _devnet(tasks, seed) as chain, koii.live(seed) as k2, aidbox.live(seed) as clinic:
+        settings = _settings(chain, k2, clinic, aidbox.CLIENT, aidbox.SECRET)
         with opened(settings) as engine:
             err.print(
-                f"demo: chain at {chain['rpc']}, Koii at {k2}, database at {where(engine)}; "
+                f"demo: chain at {chain['rpc']}, Koii at {k2}, Aidbox at {clinic}, database at {where(engine)}; "
                 "look at it with `taskscan db shell`"
             )
             run_cmd.start(settings, engine, until_synced=until_synced, count_tasks=True)
 
 
-def _settings(chain: dict[str, Any], k2: str) -> Settings:
+def _settings(chain: dict[str, Any], k2: str, clinic: str, client_id: str, secret: str) -> Settings:
     rpc = [Rpc(url=SecretStr(url)) for url in (chain["rpc"], chain["rpc"].replace("http", "ws", 1))]
     return demo_settings(
         chains=[
             Chain(name="devnet", chain_id=chain["chain_id"], clock="head", rpc=rpc),
             Chain(name="koii-devnet", kind="k2", rpc=[Rpc(url=SecretStr(k2))]),
+            Chain(
+                name="clinic",
+                kind="aidbox",
+                url=SecretStr(clinic),
+                client_id=client_id,
+                client_secret=SecretStr(secret),
+            ),
         ],
         sources=[
             Source(network="iexec", chain="devnet", addresses=[chain["contracts"]["hub"]]),
             Source(network="arbius", chain="devnet", addresses=[each["engine"] for each in chain["arbius"]]),
             Source(network="koii", chain="koii-devnet"),
+            Source(network="aidbox", chain="clinic"),
         ],
     )
 

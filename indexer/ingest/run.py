@@ -9,6 +9,7 @@ from sqlalchemy.engine import Engine
 
 from indexer.config import Chain, Settings, Source
 from indexer.errors import LeaseLost
+from indexer.ingest.aidbox import AidboxJob
 from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob, connect
 from indexer.ingest.scan import IN_FLIGHT_BYTES
@@ -19,8 +20,8 @@ from indexer.store.store import Store
 
 POLL_SECONDS = 0.25  # how often it is considered whether a chain is due
 
-Job = ChainJob | SnapshotJob
-"""What reads one chain: by ranges of blocks, or by snapshots."""
+Job = ChainJob | SnapshotJob | AidboxJob
+"""What reads one chain: by ranges of blocks, by snapshots, or by versions of resources."""
 
 __all__ = ["ChainJob", "Job", "run"]
 
@@ -55,7 +56,10 @@ async def _job(chain: Chain, wanted: Sequence[Source], store: Store, budget: Bud
     if chain.kind == "evm":
         return ChainJob(chain, wanted, store, budget, lease=Lease(store.engine, chain.chain_id))
     number = await store.run(chain_number, chain.name, chain.kind, chain.clock)
-    return SnapshotJob(chain, number, wanted, store, connect, lease=Lease(store.engine, number))
+    lease = Lease(store.engine, number)
+    if chain.kind == "aidbox":
+        return AidboxJob(chain, number, wanted, store, lease)
+    return SnapshotJob(chain, number, wanted, store, connect, lease=lease)
 
 
 async def _sync(job: Job) -> None:

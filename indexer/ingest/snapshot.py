@@ -14,6 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from indexer.config import Chain, Rpc, Source
 from indexer.errors import LeaseLost, StateUnreadable, TaskscanError, Terminal
 from indexer.ingest import snapshot_read
+from indexer.ingest.keeper import Keeper
 from indexer.ingest.progress import Progress
 from indexer.ingest.snapshot_schedule import ALL, next_read, wait
 from indexer.networks.koii import PROGRAMS, SMALLEST_TASK, base58, read_state
@@ -22,7 +23,7 @@ from indexer.rpc import k2
 from indexer.rpc.pool import Pool
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
-from indexer.store import incidents, koii, named
+from indexer.store import koii, named
 from indexer.store.leases import Lease
 from indexer.store.store import Store
 
@@ -49,8 +50,8 @@ class SnapshotJob:
         self.ended = asyncio.Event()
         self._listed = [task for source in wanted for task in source.addresses]
         self._finds = any(not source.addresses for source in wanted)
-        self._plain, self._lease, self._chance = store, lease, chance
-        self._store = store.guarded(lease.check) if lease else store
+        self._keeper, self._chance = Keeper(chain_id, store, lease, self.progress), chance
+        self._store = self._keeper.store
         self._pool = Pool([connect(rpc) for rpc in chain.http])
         self.tasks: dict[str, str] = {}
         self._no_tasks: set[str] = set()
@@ -68,16 +69,13 @@ class SnapshotJob:
 
         Raises TaskscanError.
         """
-        if self._lease:
-            await self._lease.acquire(self._waiting)
-        self.progress.state = "starting"
+        await self._keeper.begin()
         await self._look()
         await self.find()
 
     async def tick(self) -> None:
         """Read every task once. Raises the first TaskscanError; tasks that can be read are read all the same."""
-        if self._lease and self._lease.lost.is_set():
-            await self._lease.acquire(self._waiting)
+        await self._keeper.hold()
         done = await asyncio.gather(*(self.read(task, ALL) for task in self.tasks), return_exceptions=True)
         for error in done:
             if isinstance(error, BaseException):
@@ -107,12 +105,10 @@ class SnapshotJob:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         await self._pool.close()
-        if self._lease:
-            await self._lease.release()
+        await self._keeper.release()
 
     async def _look_again(self) -> None:
-        if self._lease and self._lease.lost.is_set():
-            await self._lease.acquire(self._waiting)
+        await self._keeper.hold()
         await self._look()
 
     async def _look(self) -> None:
@@ -148,7 +144,7 @@ class SnapshotJob:
             elif program not in PROGRAMS and task not in self.tasks and task not in self._no_tasks:
                 self._no_tasks.add(task)
                 what = f"its owner is {program}" if program else "there is no account of that id"
-                await self._write_down("NoTask", task, f"{task} is no task of Koii: {what}. Correct addresses.")
+                await self._keeper.write_down("NoTask", task, f"{task} is no task of Koii: {what}. Correct addresses.")
         return new
 
     async def _find_new(self) -> None:
@@ -209,7 +205,7 @@ class SnapshotJob:
         except StateUnreadable as error:
             reason = str(error.facts["message"])
             await self._store.run(koii.write_unreadable, self.chain_id, snapshot, reason, self._clock)
-            await self._write_down("StateUnreadable", f"koii task {snapshot.task_id}", str(error))
+            await self._keeper.write_down("StateUnreadable", f"koii task {snapshot.task_id}", str(error))
             return
         gap = self._gaps.get(snapshot.task_id)
         with self.progress.stage("write"):
@@ -228,16 +224,10 @@ class SnapshotJob:
             if isinstance(error, Terminal) and what == "head":
                 self.stopped = error
                 self.ended.set()
-            await self._write_down(type(error).__name__, what, str(error))
+            await self._keeper.write_down(type(error).__name__, what, str(error))
         else:
             return True
         return False
-
-    async def _write_down(self, kind: str, subject: str, text: str) -> None:
-        try:
-            await self._plain.run(incidents.note, self.chain_id, kind, subject, text)
-        except TaskscanError as error:
-            log.error("incident not written", action="incident_lost", error=str(error))
 
     def _saw(self, slot: int) -> None:
         """Learn from a slot that a provider told how fast they go."""
@@ -259,7 +249,3 @@ class SnapshotJob:
 
     def _tell(self) -> None:
         self.progress.state = f"{len(self.tasks):,} tasks, {self.progress.logs['koii']:,} snapshots"
-
-    def _waiting(self, text: str) -> None:
-        self.progress.state = text
-        log.warning(text, action="lease_waits", chain=self.progress.chain)

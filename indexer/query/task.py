@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from indexer.errors import UsageError
 from indexer.networks.koii.base58 import is_key
+from indexer.query import aidbox
 from indexer.query.as_of import resolve, tasks_at
 from schema import metadata
 from schema.analytics import disputes, payments, tasks, work
@@ -32,10 +33,12 @@ def find(connection: sa.Connection, text: str, as_of: str | None = None) -> Task
     `as_of`: a block number or a time. The task, its payments and events are then those of the past; its work and
     disputes are left out, for they are kept as they are now.
     """
-    wanted = text if is_key(text) else text.lower()
-    if not is_key(text) and not re.fullmatch(r"0x[0-9a-f]{1,64}", wanted):
+    wanted = text.lower() if text[:2].lower() == "0x" else text
+    named = is_key(text) or (wanted[:2] != "0x" and re.fullmatch(r"[A-Za-z0-9.-]{1,64}", text))
+    if not named and not re.fullmatch(r"0x[0-9a-f]{1,64}", wanted):
         raise UsageError(
-            f"{text!r} is no task id: 0x and up to 64 hexadecimal digits are needed, or the address of a Koii task."
+            f"{text!r} is no task id: 0x and up to 64 hexadecimal digits are needed, the address of a Koii task, or"
+            " the id of an Aidbox task."
         )
     query = sa.select(tasks).where(tasks.c.task_id.startswith(wanted)).limit(FEW + 1)
     found = [dict(row) for row in connection.execute(query).mappings()]
@@ -79,6 +82,8 @@ def _of(connection: sa.Connection, view: sa.TableClause, task: dict[str, Any], o
 
 def _events(connection: sa.Connection, task: dict[str, Any]) -> list[dict[str, Any]]:
     """Every stored event that names the task, oldest first, without the columns that only say where it stands."""
+    if task["network"] == "aidbox":
+        return aidbox.events(connection, task["chain_id"], task["task_id"])
     if not task["task_id"].startswith("0x"):
         return []  # Koii has states, no events
     task_id = bytes.fromhex(task["task_id"][2:])

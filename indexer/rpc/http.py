@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import aiohttp
 
@@ -32,7 +32,7 @@ class HttpPost:
         with translated(self._endpoint):
             # A redirect would send the key to another host.
             async with self._opened().post(self._endpoint.url.strip(), data=body, allow_redirects=False) as response:
-                answer = await self._read(response)
+                answer = await read_bounded(response, self._endpoint, self._max_bytes)
                 if response.status == 200:
                     return answer
                 error = limits.from_http(
@@ -49,27 +49,35 @@ class HttpPost:
             await session.close()
 
     def _opened(self) -> aiohttp.ClientSession:
-        """The session is made on first use, inside the running loop. `trust_env` makes HTTPS_PROXY count."""
+        """The session is made on first use, inside the running loop."""
         if self._session is None or self._session.closed:
-            seconds = self._endpoint.timeout
-            connect = min(CONNECT_SECONDS, seconds)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
-                timeout=aiohttp.ClientTimeout(total=TOTAL_FACTOR * seconds, sock_connect=connect, sock_read=seconds),
-                headers={"User-Agent": "taskscan", **HEADERS, **self._endpoint.headers},
-                trust_env=True,
-            )
+            self._session = new_session(self._endpoint, {**HEADERS, **self._endpoint.headers})
         return self._session
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytearray:
-        answer = bytearray()
-        async for chunk in response.content.iter_any():
-            answer += chunk
-            if len(answer) > self._max_bytes:
-                response.close()
-                size = f"{self._max_bytes / 1048576:g} MiB"
-                raise TooLarge(f"its answer exceeds {size}", max_bytes=self._max_bytes, provider=self._endpoint.name)
-        return answer
+
+def new_session(endpoint: Endpoint, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """Pooled connections with the limits of `endpoint`. `trust_env` makes HTTPS_PROXY count."""
+    seconds = endpoint.timeout
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+        timeout=aiohttp.ClientTimeout(
+            total=TOTAL_FACTOR * seconds, sock_connect=min(CONNECT_SECONDS, seconds), sock_read=seconds
+        ),
+        headers={"User-Agent": "taskscan", **headers},
+        trust_env=True,
+    )
+
+
+async def read_bounded(response: aiohttp.ClientResponse, endpoint: Endpoint, max_bytes: int) -> bytearray:
+    """The body of an answer. Raises TooLarge when it is longer than `max_bytes`."""
+    answer = bytearray()
+    async for chunk in response.content.iter_any():
+        answer += chunk
+        if len(answer) > max_bytes:
+            response.close()
+            size = f"{max_bytes / 1048576:g} MiB"
+            raise TooLarge(f"its answer exceeds {size}", max_bytes=max_bytes, provider=endpoint.name)
+    return answer
 
 
 @contextlib.contextmanager

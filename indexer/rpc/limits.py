@@ -113,6 +113,16 @@ def from_http(
     return RpcRefused(reason, provider=provider, method=method, code=status)
 
 
+def said(body: bytes | bytearray) -> str:
+    """What an error's body says in words: message of its `error`, else its text unless that is a page; not scrubbed."""
+    fault = _fault_in(body)
+    if fault:
+        _, message, data = read_fault(fault)
+        return message or data
+    text = bytes(body[:READ_LIMIT]).decode(errors="replace").strip()
+    return "" if text.startswith("<") else text
+
+
 def read_fault(raw: bytes) -> tuple[int | None, str, str]:
     """Code, message and data (as JSON text) of an error object; a bare text or anything else becomes the message."""
     try:

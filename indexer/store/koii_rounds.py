@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from indexer.networks.koii import base58
-from indexer.networks.koii.state import Audit, State, split
+from indexer.networks.koii.state import Audit, State
+from indexer.networks.text import split
 from indexer.store import incidents
 from indexer.store.koii_values import Moment, as_bytea, from_rows
 from schema import koii

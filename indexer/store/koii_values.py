@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSON, Insert, insert
 
 from indexer.networks.koii.rules import SlotClock
-from indexer.networks.koii.state import State, raw_bytes, split
+from indexer.networks.koii.state import State
+from indexer.networks.text import holdable, split
 from indexer.store import incidents
 from schema import koii, metadata
 
@@ -153,19 +154,3 @@ def _named(unknown: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found.setdefault(OTHER, []).append([holdable(name), holdable(value)])
     return found
-
-
-def holdable(value: Any) -> Any:
-    """`value` as JSONB can hold it: text that is no UTF-8 or holds NUL becomes {"raw": its bytes in hex}."""
-    if isinstance(value, str):
-        text, raw = split(value)
-        return text if raw is None else {"raw": raw.hex()}
-    if isinstance(value, dict):
-        good = {name: item for name, item in value.items() if split(name)[1] is None}
-        odd = {raw_bytes(name).hex(): item for name, item in value.items() if name not in good}
-        return {name: holdable(item) for name, item in good.items()} | (
-            {"raw_names": {name: holdable(item) for name, item in odd.items()}} if odd else {}
-        )
-    if isinstance(value, list | tuple):
-        return [holdable(item) for item in value]
-    return value

@@ -56,7 +56,9 @@ LEFT JOIN chain.coverage v ON v.group_id = s.group_id AND v.to_block = r.read_to
 JOIN chain.groups g ON g.group_id = s.group_id
 WHERE s.active
 UNION ALL
-SELECT * FROM koii.v_freshness;
+SELECT * FROM koii.v_freshness
+UNION ALL
+SELECT * FROM aidbox.v_freshness;
 COMMENT ON VIEW analytics.freshness IS
     'How far each contract is read without a gap (read_to), and how many seconds that lies behind the chain''s clock.';
 

@@ -14,7 +14,12 @@ UNION ALL
 SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
        t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
        t.finality
-FROM koii.v_tasks t;
+FROM koii.v_tasks t
+UNION ALL
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality
+FROM aidbox.v_tasks t;
 COMMENT ON VIEW analytics.tasks IS
     'One row per task of every network, with its state now in the same eight words for all (status) and in the network''s own (network_status).';
 
@@ -23,7 +28,9 @@ SELECT * FROM arbius.v_tasks
 UNION ALL
 SELECT * FROM iexec.v_tasks
 UNION ALL
-SELECT * FROM koii.v_tasks;
+SELECT * FROM koii.v_tasks
+UNION ALL
+SELECT * FROM aidbox.v_tasks;
 COMMENT ON VIEW analytics.tasks_by_stage IS
     'analytics.tasks with what events alone tell of a task''s state, for filters by an index: stage (arbius), stage_number'
     ' (iexec).';
@@ -33,9 +40,12 @@ SELECT * FROM arbius.v_work
 UNION ALL
 SELECT * FROM iexec.v_work
 UNION ALL
-SELECT * FROM koii.v_work;
+SELECT * FROM koii.v_work
+UNION ALL
+SELECT * FROM aidbox.v_work;
 COMMENT ON VIEW analytics.work IS
-    'One row per unit of work that a worker handed in: an Arbius solution, an iExec contribution, a Koii submission.';
+    'One row per unit of work that a worker handed in: an Arbius solution, an iExec contribution, a Koii'
+    ' submission, an Aidbox execution.';
 
 CREATE OR REPLACE VIEW analytics.payments AS
 SELECT * FROM arbius.v_payments
@@ -70,7 +80,9 @@ LEFT JOIN (
 ) AS f ON f.network = w.network AND f.chain_id = w.chain_id AND f.solver = w.worker
 WHERE w.submitted > 0
 UNION ALL
-SELECT * FROM koii.v_workers;
+SELECT * FROM koii.v_workers
+UNION ALL
+SELECT * FROM aidbox.v_workers;
 COMMENT ON VIEW analytics.workers IS
     'One row per worker that handed in work: how often, with what success, what it earned and lost (smallest unit).';
 
@@ -94,6 +106,10 @@ FROM (
     FROM chain.worker_days w
     WHERE w.works > 0
     GROUP BY w.network, w.chain_id, w.day
+    UNION ALL
+    SELECT * FROM koii.v_days
+    UNION ALL
+    SELECT * FROM aidbox.v_days
 ) AS d
 WHERE d.day > '-infinity'
 GROUP BY d.network, d.chain_id, d.day;
@@ -112,6 +128,8 @@ FROM (
     SELECT * FROM iexec.v_status_counts
     UNION ALL
     SELECT * FROM koii.v_status_counts
+    UNION ALL
+    SELECT * FROM aidbox.v_status_counts
 ) AS s
 GROUP BY s.network, s.chain_id, s.status
 HAVING sum(s.tasks) > 0;

@@ -5,6 +5,7 @@ COMMENT ON SCHEMA chain IS 'What is read, how far, from whom, how well known; re
 COMMENT ON SCHEMA arbius IS 'Arbius: one table per event, the entities that are folds of them, and facts from calls.';
 COMMENT ON SCHEMA iexec IS 'iExec: one table per event, the entities that are folds of them, and facts from calls.';
 COMMENT ON SCHEMA koii IS 'Koii: what snapshots of tasks show, with when it was first and last seen.';
+COMMENT ON SCHEMA aidbox IS 'Aidbox: versions of tasks, workflows and task logs, and the state that follows from them.';
 COMMENT ON SCHEMA work IS 'The job queue of block ranges, and the fences under which workers write them.';
 
 DO $$
@@ -16,9 +17,9 @@ BEGIN
             ('', 'network', 'arbius, iexec, koii or aidbox'),
             ('', 'chain', 'name of the chain, as configured'),
             ('', 'chain_id', 'number of the chain; negative for one that is not EVM'),
-            ('', 'contract', 'engine (Arbius), hub (iExec), program that owns the task (Koii)'),
-            ('', 'task_id', 'id of the task: 0x… (Arbius, iExec), base58 (Koii)'),
-            ('', 'worker', 'who did the work: solver, worker, or node'),
+            ('', 'contract', 'engine (Arbius), hub (iExec), program that owns the task (Koii), AidboxTask'),
+            ('', 'task_id', 'id of the task: 0x… (Arbius, iExec), base58 (Koii), Aidbox''s own'),
+            ('', 'worker', 'who did the work: solver, worker, node; executors'' pool or definition (Aidbox)'),
             ('', 'status', 'open, running, review, disputed, claimable, succeeded, failed or cancelled'),
             ('', 'network_status', 'the network''s own word for its state'),
             ('', 'submitted_at', 'when it was submitted (UTC)'),
@@ -30,15 +31,15 @@ BEGIN
             ('', 'accepted', 'of these accepted'),
             ('', 'lost', 'of these rejected or lost'),
             ('', 'deadline', 'when the present stage ends (UTC)'),
-            ('tasks', 'requester', 'whose task it is: owner (Arbius, NULL until enriched), requester (iExec)'),
+            ('tasks', 'requester', 'whose task it is: owner (Arbius, NULL until enriched), requester (iExec); user or workflow (Aidbox)'),
             ('tasks', 'submitter', 'who sent it: sender (Arbius), payer (iExec), manager (Koii)'),
-            ('tasks', 'subject', 'what is run: model (Arbius), app (iExec), name of the task (Koii)'),
+            ('tasks', 'subject', 'what is run: model (Arbius), app (iExec), name of the task (Koii), definition (Aidbox)'),
             ('tasks', 'fee', 'what is paid for it, in the smallest unit of fee_token'),
             ('tasks', 'fee_token', 'AIUS, RLC, KOII or the mint of the task''s own token'),
             ('tasks', 'fee_amount', 'fee in whole tokens'),
             ('tasks', 'finished_at', 'when its last stage began, if it has ended (UTC)'),
-            ('tasks', 'submitted_block', 'block in which it was submitted; the slot for Koii'),
-            ('tasks', 'last_block', 'block of its newest event; slot of its newest snapshot for Koii'),
+            ('tasks', 'submitted_block', 'block in which it was submitted; the slot for Koii, the version for Aidbox'),
+            ('tasks', 'last_block', 'block of its newest event; slot of its newest snapshot for Koii, newest version for Aidbox'),
             ('tasks', 'finality', 'final, or pending: its newest event can still be undone by a reorg'),
             ('tasks_by_stage', 'stage', 'its state by events alone, in words; NULL where stage_number tells it'),
             ('tasks_by_stage', 'stage_number', 'its state by events alone, as the number the contract keeps'),
@@ -46,7 +47,7 @@ BEGIN
             ('work', 'settled_at', 'when it was accepted, rejected or lost (UTC)'),
             ('work', 'reward', 'what the worker got for it, in the smallest unit of reward_token'),
             ('work', 'reward_token', 'token of the reward'),
-            ('work', 'round', 'number of the round (Koii); NULL elsewhere'),
+            ('work', 'round', 'number of the round (Koii), of the attempt (Aidbox); NULL elsewhere'),
             ('payments', 'task_id', 'the task for which money moved; NULL where it moved for none'),
             ('payments', 'kind', 'fee, reward, refund, slash, stake, unstake, deposit or withdraw'),
             ('payments', 'from_address', 'who paid; NULL: new tokens, or not told'),
@@ -76,7 +77,7 @@ BEGIN
             ('daily', 'fees', 'in the smallest unit of the network''s token'),
             ('daily', 'rewards', 'in the smallest unit of the network''s token'),
             ('status_counts', 'tasks', 'how many tasks have the status'),
-            ('freshness', 'source', 'contract, or Koii task, that is read'),
+            ('freshness', 'source', 'contract, Koii task or type of Aidbox resource that is read'),
             ('freshness', 'head_block', 'newest block that a provider has told of'),
             ('freshness', 'head_time', 'its time (UTC)'),
             ('freshness', 'read_to', 'last block up to which it is read without a gap'),

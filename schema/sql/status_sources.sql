@@ -23,4 +23,9 @@ FROM koii.tasks t
 JOIN chain.chains c USING (chain_id)
 JOIN koii.v_freshness f ON f.chain = c.name AND f.source = t.task_id
 GROUP BY c.name
+UNION ALL
+-- Types of Aidbox resources share one sequence of numbers, and one pass.
+SELECT 'aidbox', f.chain, count(*), 0, max(f.read_to), coalesce(max(f.head_block), 0), 0, max(f.lag_seconds)::float8, NULL
+FROM aidbox.v_freshness f
+GROUP BY f.chain
 ORDER BY 1, 2;

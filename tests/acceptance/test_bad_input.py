@@ -85,7 +85,10 @@ WRONG_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a key is missing": (RIGHT.replace('network = "arbius"', ""), ("sources[0].network is missing",)),
     "a key is misspelt": (RIGHT.replace("chain_id", "chainid"), ("chains[0].chainid", "did you mean chain_id?")),
     "a variable is not set": (RIGHT.replace(KEY, "${NO_SUCH_KEY}"), ("rpc[0]", "NO_SUCH_KEY is not set. Set")),
-    "a network is unknown": (RIGHT.replace("arbius", "golem"), ("sources[0].network", "arbius, iexec and koii")),
+    "a network is unknown": (
+        RIGHT.replace("arbius", "golem"),
+        ("sources[0].network", "aidbox, arbius, iexec and koii"),
+    ),
     "it is no TOML": (RIGHT.replace("]]", "]"), ("my.toml is not TOML", "line 2")),
     "it names nothing": ("", ("my.toml names nothing to read", "at least one [[chains]]")),
 }

@@ -107,6 +107,26 @@ def test_the_tables_equal_the_ledger_of_what_was_sent(demo: Demo) -> None:
     assert stored == sent
 
 
+def test_all_four_networks_are_shown(demo: Demo) -> None:
+    database = wait_until_read(demo, 1)
+    query = "SELECT DISTINCT network FROM analytics.{}"
+    wanted = {"arbius", "iexec", "koii", "aidbox"}
+    deadline = time.monotonic() + 60
+    found: dict[str, set[str]] = {}
+    while time.monotonic() < deadline and any(found.get(view) != wanted for view in ("tasks", "work", "freshness")):
+        with psycopg.connect(database) as connection:
+            for view in ("tasks", "work", "freshness"):
+                rows = connection.execute(query.format(view).encode()).fetchall()
+                found[view] = {network for (network,) in rows}
+        time.sleep(0.5)
+    assert found == dict.fromkeys(("tasks", "work", "freshness"), wanted)
+    with psycopg.connect(database) as connection:
+        kinds = connection.execute("SELECT kind FROM analytics.incidents WHERE chain = 'clinic'").fetchall()
+        statuses = connection.execute("SELECT DISTINCT status FROM analytics.tasks WHERE network = 'aidbox'").fetchall()
+    assert kinds == []
+    assert {status for (status,) in statuses} >= {"open", "running", "succeeded", "failed"}
+
+
 def test_ctrl_c_ends_it_within_five_seconds_and_leaves_nothing_behind(demo: Demo) -> None:
     database = wait_until_read(demo, 1)
     demo.process.send_signal(signal.SIGINT)

@@ -33,6 +33,12 @@ def tree(**changes: Any) -> dict[str, Any]:
     return {"chains": [CHAIN], "sources": [SOURCE], **changes}
 
 
+def clinic(**changes: Any) -> dict[str, Any]:
+    """A tree with one Aidbox."""
+    own = {"name": "clinic", "kind": "aidbox", "url": "https://a", "client_id": "me", "client_secret": "geheim"}
+    return {"chains": [own | changes], "sources": [{"network": "aidbox", "chain": "clinic"}]}
+
+
 def chain(**changes: Any) -> dict[str, Any]:
     return tree(chains=[{**CHAIN, **changes}])
 
@@ -165,10 +171,18 @@ def test_a_misspelt_key_is_told_with_the_nearest_right_one(wrong: dict[str, Any]
         (chain(rpc=[{"url": "https://a", "max_rps": 0}]), "chains[0].rpc[0].max_rps: Input should be greater than 0"),
         (chain(rpc=["wss://a"]), "chains[0]: chain one has no http(s) endpoint; ws(s) alone cannot read history."),
         (chain(rpc=[], chain_id=5), "chains[0]: rpc is missing: no public provider of chain 5 is known."),
-        (source(network="kleros"), "sources[0].network: this version reads arbius, iexec and koii."),
+        (source(network="kleros"), "sources[0].network: this version reads aidbox, arbius, iexec and koii."),
         (source(network="koii", addresses=[HUB]), f"sources[0].addresses[0]: '{HUB}' is not the id of a Koii task"),
         (tree(sources=[{"network": "koii", "chain": "one"}]), "koii needs a chain of kind k2, but one is of kind evm."),
         (chain(kind="k2"), "chains[0]: a chain of kind k2 has no chain_id."),
+        (chain(kind="aidbox"), "chains[0]: a chain of kind aidbox has no chain_id."),
+        (chain(url="http://a/"), "chains[0]: url is for chains of kind aidbox; this one is of kind evm."),
+        (clinic(url="ftp://a"), "chains[0].url: an Aidbox URL begins with http:// or https:// and names a host"),
+        (clinic(url="http://me:geheim@a"), "chains[0].url: an Aidbox URL begins with http:// or https:// and names a"),
+        (clinic(client_secret=""), "chains[0]: client_secret is missing: a chain of kind aidbox needs url,"),
+        (clinic(rpc=["http://a"]), "chains[0]: a chain of kind aidbox has no rpc: set url, client_id"),
+        (source(network="aidbox", addresses=["x"]), "sources[0].addresses[0]: an aidbox source has no addresses"),
+        (tree(sources=[{"network": "aidbox", "chain": "one"}]), "aidbox needs a chain of kind aidbox, but one is of"),
         (tree(chains=[{"name": "one", "kind": "k2"}]), "iexec needs a chain of kind evm, but one is of kind k2."),
         (tree(chains=[{"name": "one"}]), "chains[0]: chain_id is missing."),
         (source(addresses=["0x12"]), "sources[0].addresses[0]: '0x12' is not an address: 0x and 40 hexadecimal digits"),
@@ -342,4 +356,4 @@ def test_the_examples_load(example: Path, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, "postgresql://localhost/x" if "PG" in name or "DATABASE" in name else "value")
     settings = load(example)
     assert settings.sources
-    assert all(chain.rpc for chain in settings.chains)
+    assert all(chain.rpc or chain.url for chain in settings.chains)

@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 
 from indexer.errors import StateUnreadable
 from indexer.networks.koii import KOII_PROGRAM, KPL_PROGRAM, base58, borsh_state, json_state, read_state
-from indexer.networks.koii.state import split
+from indexer.networks.text import split
 from tests.unit.koii_oracle import LAYOUT, as_json, borsh, flat, keys, plain, states
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "protocols" / "koii-samples"

@@ -1,6 +1,6 @@
 """The state of a Koii task as typed rows, the same for both programs.
 
-A text may hold bytes that are not UTF-8: they are surrogates then (`surrogateescape`), and `raw_bytes` gives them back.
+A text may hold bytes that are not UTF-8: see `indexer.networks.text`.
 """
 
 from dataclasses import dataclass, field
@@ -79,25 +79,6 @@ class State:
     stakes: dict[str, int] | None = None
     ip_addresses: dict[str, str] | None = None
     unknown: dict[str, Any] = field(default_factory=dict)
-
-
-def raw_bytes(text: str) -> bytes:
-    """The bytes that `text` came from."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")  # an escape in JSON names half a character
-
-
-def split(text: str | None) -> tuple[str | None, bytes | None]:
-    """`text` as PostgreSQL can hold it, or else None and its bytes."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text, None
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return None, raw_bytes(text)
-    return (None, raw_bytes(text)) if "\0" in text else (text, None)
 
 
 def as_round(key: object) -> int | None:
