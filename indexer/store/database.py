@@ -53,6 +53,12 @@ def driver(connection: sa.Connection) -> psycopg.Connection:
     return raw
 
 
+def lazily(connection: sa.Connection) -> None:
+    """Do not wait for the disk when this transaction ends. Only for what the ledger has read or folded again when the
+    server's machine crashes: transactions are lost whole and from the newest on, so rows and ledger stay one."""
+    connection.execute(sa.text("SET LOCAL synchronous_commit = off"))
+
+
 @contextlib.contextmanager
 def in_words(target: Engine) -> Iterator[None]:
     """Turn the driver's errors into DatabaseDown, DatabaseRefused or another Transient; errors of our own pass."""

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 
 from indexer.networks import NETWORKS
 from indexer.store import ledger
-from indexer.store.database import driver
+from indexer.store.database import driver, lazily
 from indexer.store.ledger import Group
 from schema import FOLDS, script
 from schema.chain import chains, groups, reads
@@ -71,6 +71,7 @@ def fold_portion(connection: sa.Connection, chain_id: int) -> bool:
 
     Writers of the chain go on meanwhile: what they write lies above the blocks that are folded here.
     """
+    lazily(connection)
     lock(connection, chain_id)
     _lock_facts(connection, chain_id)
     found = ledger.load_groups(connection, chain_id)

@@ -4,6 +4,7 @@ Whether the server lives is never guessed from a process id: all its processes i
 the kernel frees it with the last of them.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from indexer.errors import DatabaseDown, SetupFailed
 from indexer.store.server_binaries import run, spawn
@@ -24,6 +26,7 @@ NAME = "taskscan"
 START_SECONDS = 600.0
 STOP_SECONDS = 120.0
 _LOG_BYTES = 10_000_000
+_LEAST_BUFFERS, _MOST_BUFFERS = 128 << 20, 4 << 30
 
 # Below the range from which Linux takes the ports of outgoing connections (32768): nothing comes there by chance.
 _PORTS = range(20_000, 32_000)
@@ -36,10 +39,8 @@ _SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "lc_messages": "C",
     "log_checkpoints": "off",
-    "shared_buffers": "256MB",
     "maintenance_work_mem": "128MB",
     "work_mem": "16MB",
-    "effective_cache_size": "1GB",
     "random_page_cost": "1.1",
     "jit": "off",
     "min_wal_size": "256MB",
@@ -183,10 +184,24 @@ def _configure(home: Home, fast: bool) -> None:
     known = identity(home)
     assert known is not None
     places = {"port": str(known[0]), "unix_socket_directories": str(home.socket_dir)}
-    settings = {**_SETTINGS, **(_FAST if fast else {}), **places, "hba_file": str(home.path / "pg_hba.conf")}
+    own = {**_SETTINGS, **_memory(), **(_FAST if fast else {})}
+    settings = {**own, **places, "hba_file": str(home.path / "pg_hba.conf")}
     lines = ["include = 'data/postgresql.conf'", *(f"{name} = {_quoted(value)}" for name, value in settings.items())]
     write(home.path / "pg_hba.conf", _HBA, 0o644)
     write(home.path / "postgresql.conf", "\n".join(lines) + "\n", 0o644)
+
+
+def _memory() -> dict[str, str]:
+    """What the server may take of the machine's memory, a container's limit included.
+
+    Indexes on ids are touched all over: what does not fit into `shared_buffers` costs a fold three times as much. Pages
+    that a small database never touches cost nothing.
+    """
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # "max": no limit
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    buffers = min(max(total // 8, _LEAST_BUFFERS), _MOST_BUFFERS)
+    return {"shared_buffers": f"{buffers >> 20}MB", "effective_cache_size": f"{max(total // 2, buffers) >> 20}MB"}
 
 
 def _quoted(value: str) -> str:

@@ -10,7 +10,7 @@ from psycopg import sql
 from indexer.chain.ranges import Range, subtract
 from indexer.store import ledger, sources
 from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target, copy_rows, place
-from indexer.store.database import driver
+from indexer.store.database import driver, lazily
 from indexer.store.fold import fold_chain, lock
 
 UNKNOWN_LOGS = Target(
@@ -51,6 +51,8 @@ def write(connection: sa.Connection, batch: Batch) -> int:
     """
     if at_head := _reads_the_rest(connection, batch):
         lock(connection, batch.group.chain_id)
+    else:
+        lazily(connection)
     if not ledger.lock_group(connection, batch.group.group_id) or not ledger.knows_all(connection, batch.group):
         return 0
     wanted = ledger.uncovered(connection, batch.group.group_id, [read.range for read in batch.reads])

@@ -4,11 +4,15 @@ CREATE OR REPLACE FUNCTION analytics.fold_statement(entity regclass, enriched te
 RETURNS text
 LANGUAGE sql STABLE
 AS $$
+    -- New rows go in by time: indexes on times grow at their end, and pages of a list read neighbours.
     SELECT format('INSERT INTO %s (%s) SELECT %2$s FROM %s', $1, c.folded, $3)
-           || CASE WHEN $4 THEN '' ELSE format(' ON CONFLICT (%s) DO UPDATE SET %s', c.keys, c.changes) END
+           || CASE WHEN $4 THEN coalesce(' ORDER BY ' || c.times, '')
+                   ELSE format(' ON CONFLICT (%s) DO UPDATE SET %s', c.keys, c.changes) END
     FROM (
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS folded,
                string_agg(quote_ident(a.attname), ', ') FILTER (WHERE a.attnum = ANY (i.indkey)) AS keys,
+               string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+                   FILTER (WHERE a.attname IN ('blocktime', 'submitted_block', 'last_block')) AS times,
                string_agg(format('%I = excluded.%1$I', a.attname), ', ') FILTER (WHERE a.attnum <> ALL (i.indkey))
                    AS changes
         FROM pg_attribute a

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import urlsplit
 
 import psycopg
@@ -17,32 +18,35 @@ from tests.bench.limits import copy_seconds, event_tables, fetch_seconds
 from tests.bench.process import Served, log_server, postgres_cpu_seconds, taskscan
 
 PER_BLOCK = 10
+FOLDED = "SELECT count(*) = count(*) FILTER (WHERE folded_to >= %s) AND count(*) > 0 FROM chain.groups"
+READ = "SELECT count(*) = 1 AND min(from_block) = 0 AND max(to_block) >= %s FROM chain.coverage"
 Figures = dict[str, float]
 
 
-def run(logs: int, times: int) -> list[Figures]:
-    """Figures of each run, each on a fresh cluster; one log server serves them all."""
+def run(logs: int, times: int, *, folds: bool = True) -> list[Figures]:
+    """Figures of each run, each on a fresh cluster; one log server serves them all. Not `folds`: event tables alone."""
     options = ("--logs", str(logs), "--blocks", str(logs // PER_BLOCK), "--per-block", str(PER_BLOCK))
     found = []
     with log_server(*options) as served:
         for _ in range(times):
             folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
             try:
-                found.append(_once(served, folder, logs))
+                found.append(_once(served, folder, logs, folds))
             finally:
                 server.remove(folder / "data")
                 shutil.rmtree(folder)
     return found
 
 
-def _once(served: Served, folder: Path, logs: int) -> Figures:
+def _once(served: Served, folder: Path, logs: int, folds: bool) -> Figures:
     # Held open here, so that making and starting the cluster is not measured.
     with server.using(folder / "data") as running:
         limit_url = _databases(running.url)
         served.get("/reset")
         before = postgres_cpu_seconds(running.url)
-        with _watcher(running.url, logs // PER_BLOCK - 1) as folded:
-            ran = taskscan(folder, folder / "data", served.url, folded)
+        with _watcher(running.url, FOLDED if folds else READ, logs // PER_BLOCK - 1) as done:
+            module = "indexer" if folds else "tests.bench.unfolded"
+            ran = taskscan(folder, folder / "data", served.url, done, module)
         worked = postgres_cpu_seconds(running.url) - before
         stats = served.get("/stats")
         rows, size = _stored(running.url)
@@ -98,11 +102,10 @@ def _stored(url: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _watcher(url: str, last: int) -> Iterator[Callable[[], bool]]:
-    """Whether all is read and folded up to the block `last`. What comes then, enrichment, is not measured here."""
-    folded = "SELECT count(*) = count(*) FILTER (WHERE folded_to >= %s) AND count(*) > 0 FROM chain.groups"
+def _watcher(url: str, query: LiteralString, last: int) -> Iterator[Callable[[], bool]]:
+    """Whether `query` holds for the block `last`. What comes then, enrichment, is not measured here."""
     with psycopg.connect(url, autocommit=True) as connection:
-        yield lambda: connection.execute(folded, [last]).fetchone() == (True,)
+        yield lambda: connection.execute(query, [last]).fetchone() == (True,)
 
 
 def _reading_seconds(url: str, ended: datetime) -> float:

@@ -61,7 +61,8 @@ def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKSCAN_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     kept |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": compiled}
-    subprocess.run([sys.executable, "-m", "indexer", "--help"], env=kept, stdout=subprocess.DEVNULL, check=True)
+    used = "import indexer.cli, indexer.ingest.run"
+    subprocess.run([sys.executable, "-c", used], env=kept, check=True)
     return kept
 
 
@@ -144,13 +145,18 @@ def _stat(process: int) -> list[str]:
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
-def taskscan(folder: Path, data_dir: Path, url: str, enough: Callable[[], bool] | None = None) -> Ran:
-    """`taskscan run --until-synced` in `folder`, on the embedded database in `data_dir`, or until there is `enough`."""
+def taskscan(
+    folder: Path, data_dir: Path, url: str, enough: Callable[[], bool] | None = None, module: str = "indexer"
+) -> Ran:  # fmt: skip
+    """`taskscan run --until-synced` in `folder`, on the embedded database in `data_dir`, or until there is `enough`.
+
+    `module`: what `python -m` runs as taskscan.
+    """
     config = folder / "taskscan.toml"
     config.write_text(
         f"[database]\ndata_dir = {json.dumps(str(data_dir))}\n"
         f'[[chains]]\nname = "bench"\nchain_id = {CHAIN_ID}\nclock = "head"\nrpc = ["{url}"]\n'
         f'[[sources]]\nnetwork = "arbius"\nchain = "bench"\naddresses = ["{ENGINE}"]\nstart_block = 0\n'
     )
-    command = [sys.executable, "-m", "indexer", "run", "--config", str(config), "--until-synced"]
+    command = [sys.executable, "-m", module, "run", "--config", str(config), "--until-synced"]
     return measured(command, folder, enough)

@@ -1,33 +1,30 @@
-"""Bench "volume": many tasks in the tables. Does a fold cost the same at the end, and how fast are pages and counts?"""
+"""Bench "volume": many tasks in the tables. What do folds, a rollback, pages, counts and the past cost then?"""
 
-import itertools
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-import msgspec
 import psycopg
 import sqlalchemy as sa
 
-from indexer.chain.ranges import Range
-from indexer.ingest.decode import Decoder
+from indexer.query.as_of import Past, tasks_at
 from indexer.query.lists import STATUSES, Listing, rows, tasks_by_status
 from indexer.query.task import find
-from indexer.rpc.types import Log
 from indexer.store import database as db
-from indexer.store import fold, ledger, migrate, server, sources
-from indexer.store.copy import copy_rows
-from indexer.store.database import driver
-from tests.bench.chain import CHAIN_ID, ENGINE, busy_blocks
+from indexer.store import fold, migrate, server, sources
+from indexer.store.rollback import rollback
+from schema.analytics import work
+from tests.bench.chain import CHAIN_ID, ENGINE
+from tests.bench.filling import LOGS_PER_STEP, STEPS, Bulk, fold_all, load, tell
 from tests.bench.process import postgres_cpu_seconds
 
-PER_BLOCK = 10
-LOGS_PER_TASK = 5.13  # of the mix in `chain`
-BLOCKS_AT_ONCE = 2_000
+MEASURED = 80_000  # tasks, about 410,000 logs, that are folded at the beginning and at the end under the clock
+HEAD_BLOCKS = 100
+ROLLED_BLOCKS = 64
 TIMES = 5
 Figures = dict[str, float]
 Spent = tuple[float, float, int]  # wall seconds, CPU seconds of the server, logs
@@ -43,8 +40,7 @@ def run(tasks: int) -> list[Figures]:
             with engine.begin() as connection:
                 sources.settle_chain(connection, CHAIN_ID, "bench", "head", (0, "0x" + "00" * 32))
                 sources.configure(connection, CHAIN_ID, [sources.Wanted(ENGINE, "arbius", "engine", 0)])
-            folds = list(_fill(engine, running.url, round(tasks * LOGS_PER_TASK)))
-            figures = _folding(folds) | _asking(engine, running.url)
+            figures = _filled(engine, running.url, tasks) | _asking(engine, running.url)
             engine.dispose()
         return [figures]
     finally:
@@ -52,49 +48,81 @@ def run(tasks: int) -> list[Figures]:
         shutil.rmtree(folder)
 
 
-def _fill(engine: sa.Engine, url: str, logs: int) -> Iterator[Spent]:
-    """Copy all logs, folding as a deep backfill does; what each fold cost."""
-    coming, waiting = busy_blocks(logs, logs // PER_BLOCK, PER_BLOCK), 0
-    for first in itertools.count(step=BLOCKS_AT_ONCE):
-        blocks = list(itertools.islice(coming, BLOCKS_AT_ONCE))
-        if not blocks:
-            break
-        waiting += _write(engine, first, blocks)
-        if waiting >= fold.LOGS_AT_ONCE:
-            yield _fold(engine, url, waiting)
-            waiting = 0
-    _fold(engine, url, waiting)
-    with engine.begin() as connection:
+def _filled(engine: sa.Engine, url: str, tasks: int) -> Figures:
+    """Fill the tables; what folds and a rollback cost at the beginning and at the end."""
+    began = time.monotonic()
+    load(engine, 0, MEASURED - 1)
+    first = list(_folds(engine, url, 0, MEASURED - 1))
+    rolled = _rolled(engine)
+    bulk = Bulk(engine)
+    load(engine, MEASURED, tasks - 1)
+    bulk.index(events=True)
+    _settle(engine)
+    tell(engine, MEASURED, tasks - MEASURED - 1)
+    fold_all(engine)
+    bulk.index(events=False)
+    _settle(engine)
+    filled = time.monotonic() - began
+    last = list(_folds(engine, url, tasks - MEASURED, tasks - 1))
+    head = _head(engine, tasks)
+    _settle(engine)
+    figures = {"logs": tasks * LOGS_PER_STEP, "filling_s": filled} | _folding(first, last) | head
+    return figures | {f"{name}_first": value for name, value in rolled.items()} | _rolled(engine)
+
+
+def _folds(engine: sa.Engine, url: str, first: int, last: int) -> Iterator[Spent]:
+    """What each portion of a deep backfill costs to fold."""
+    tell(engine, first, last)
+    more = True
+    while more:
+        began, worked = time.monotonic(), postgres_cpu_seconds(url)
+        with engine.begin() as connection:
+            more = fold.fold_portion(connection, CHAIN_ID)
+        if more:
+            yield time.monotonic() - began, postgres_cpu_seconds(url) - worked, fold.LOGS_AT_ONCE
+    fold_all(engine)
+
+
+def _head(engine: sa.Engine, tasks: int) -> Figures:
+    """Block after block at the head, each folded with its rows."""
+    load(engine, tasks, tasks + HEAD_BLOCKS * STEPS - 1)
+    began = time.monotonic()
+    for step in range(tasks, tasks + HEAD_BLOCKS * STEPS, STEPS):
+        tell(engine, step, step + STEPS - 1)
+        with engine.begin() as connection:
+            fold.fold_chain(connection, CHAIN_ID)
+    logs = HEAD_BLOCKS * STEPS * LOGS_PER_STEP
+    return {"head_logs_per_s": logs / (time.monotonic() - began)}
+
+
+def _rolled(engine: sa.Engine) -> Figures:
+    """A rollback of `ROLLED_BLOCKS` blocks that is taken back itself: medians."""
+    spent, removed = [], 1
+    for _ in range(TIMES):
+        with engine.connect() as connection:
+            newest = connection.scalar(sa.text("SELECT max(folded_to) FROM chain.groups"))
+            began = time.monotonic()
+            done = rollback(connection, CHAIN_ID, newest - ROLLED_BLOCKS)
+            spent.append(1000 * (time.monotonic() - began))
+            removed = done.rows_removed
+            connection.rollback()
+    median = statistics.median(spent)
+    return {"rollback_ms": median, "rollback_us_per_log": 1000 * median / removed, "rollback_logs": removed}
+
+
+def _settle(engine: sa.Engine) -> None:
+    """Statistics, and no vacuum or checkpoint left to come between."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM ANALYZE"))
+        connection.execute(sa.text("CHECKPOINT"))
         newest = sa.text("UPDATE chain.chains SET head_time = (SELECT max(block_time) FROM arbius.task_submitted)")
         connection.execute(newest)
 
 
-def _write(engine: sa.Engine, first: int, blocks: list[bytes]) -> int:
-    """Logs of the blocks from `first` on, as a scan writes them; how many."""
-    logs = msgspec.json.decode(b"[" + b"".join(blocks)[:-1] + b"]", type=list[Log])
-    with engine.begin() as connection:
-        group = ledger.load_groups(connection, CHAIN_ID)[0]
-        decoder = Decoder(group)
-        decoder.add(logs, {}, "bench")
-        for target, lines in decoder.rows.items():
-            copy_rows(driver(connection), target, lines)
-        piece = Range(first, first + len(blocks) - 1)
-        read = ledger.Read(piece, "bench", datetime.now(UTC), 1, 1, b"", len(logs), "head-bound")
-        ledger.record(connection, group, [read])
-    return len(logs)
-
-
-def _fold(engine: sa.Engine, url: str, logs: int) -> Spent:
-    began, worked = time.monotonic(), postgres_cpu_seconds(url)
-    with engine.begin() as connection:
-        fold.fold_chain(connection, CHAIN_ID)
-    return time.monotonic() - began, postgres_cpu_seconds(url) - worked, logs
-
-
-def _folding(folds: list[Spent]) -> Figures:
-    """Microseconds per log at the beginning and at the end: medians of three folds."""
-    found = {"logs": float(sum(logs for *_, logs in folds))}
-    for name, part in (("first", folds[1:4]), ("last", folds[-3:])):
+def _folding(first: list[Spent], last: list[Spent]) -> Figures:
+    """Microseconds per log at the beginning and at the end: medians of the portions."""
+    found = {}
+    for name, part in (("first", first), ("last", last)):
         found[f"fold_us_per_log_{name}"] = statistics.median(1e6 * wall / logs for wall, _, logs in part)
         found[f"fold_cpu_us_per_log_{name}"] = statistics.median(1e6 * cpu / logs for _, cpu, logs in part)
     return found
@@ -103,7 +131,6 @@ def _folding(folds: list[Spent]) -> Figures:
 def _asking(engine: sa.Engine, url: str) -> Figures:
     """Milliseconds of counts, of one task, and of a page by each filter: medians."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")
         size = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     assert size is not None
     with engine.connect() as connection:
@@ -120,7 +147,25 @@ def _asking(engine: sa.Engine, url: str) -> Figures:
             found[f"page_by_{name}_ms"] = _ms(lambda listing=listing: rows(connection, listing))  # type: ignore[misc]
         for view in ("work", "payments", "disputes", "workers", "daily"):
             found[f"page_of_{view}_ms"] = _ms(lambda view=view: rows(connection, Listing(view)))  # type: ignore[misc]
-    return found
+        return found | _past(connection, some["task_id"])
+
+
+def _past(connection: sa.Connection, task_id: str) -> Figures:
+    """Milliseconds of one task a little ago, and seconds of all tasks then, and of sums over a whole table."""
+    block = connection.scalar(sa.text("SELECT max(folded_to) - 100 FROM chain.groups"))
+    then = tasks_at([Past(CHAIN_ID, block, None)])
+    one = sa.select(then).where(then.c.task_id == task_id)
+    every = sa.select(
+        sa.func.count(), sa.func.count(then.c.status), sa.func.max(then.c.task_id), sa.func.sum(then.c.fee)
+    )
+    whole = sa.select(work.c.worker, sa.func.count(), sa.func.sum(work.c.reward)).group_by(work.c.worker)
+    return {
+        "tasks_at_one_ms": _ms(lambda: connection.execute(one).all()),
+        "tasks_at_all_s": _ms(lambda: connection.execute(every.select_from(then)).all(), 1) / 1000,
+        "workers_whole_s": _ms(lambda: rows(connection, Listing("workers", limit=1_000_000))) / 1000,
+        "daily_whole_s": _ms(lambda: rows(connection, Listing("daily", limit=1_000_000))) / 1000,
+        "work_by_worker_s": _ms(lambda: connection.execute(whole).all(), 1) / 1000,
+    }
 
 
 def _middle(connection: sa.Connection) -> str:
@@ -130,9 +175,9 @@ def _middle(connection: sa.Connection) -> str:
     return found.isoformat()
 
 
-def _ms(do: Callable[[], object]) -> float:
+def _ms(do: Callable[[], object], times: int = TIMES) -> float:
     spent = []
-    for _ in range(TIMES):
+    for _ in range(times):
         began = time.monotonic()
         do()
         spent.append(1000 * (time.monotonic() - began))

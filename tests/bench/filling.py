@@ -1,0 +1,85 @@
+"""Millions of tasks for the bench "volume": their logs made in the server, folded by the real folds.
+
+`volume.sql` says what the logs are. Second indexes are dropped for the bulk and made again after it: nothing that is
+measured comes between.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from indexer.chain.ranges import Range
+from indexer.store import fold, ledger
+from indexer.store.database import driver
+from tests.bench.chain import CHAIN_ID, ENGINE
+
+STEPS = 4  # tasks that are submitted in one block: about 20 logs
+LOGS_PER_STEP = 5.13
+_PIECE = 2_000  # steps of one row of the ledger: about as many logs as one answer of a provider holds
+_AT_ONCE = 100_000  # steps of one transaction
+
+_SECOND = """
+SELECT i.tablename, i.indexname, i.indexdef
+FROM pg_indexes i JOIN pg_class c ON c.oid = format('%I.%I', i.schemaname, i.indexname)::regclass
+JOIN pg_index x ON x.indexrelid = c.oid
+WHERE i.schemaname = 'arbius' AND NOT x.indisprimary ORDER BY i.indexname
+"""
+
+
+def load(engine: sa.Engine, first: int, last: int) -> None:
+    """Logs of the steps `first` to `last`, both included; the ledger does not know of them yet."""
+    parts = (Path(__file__).parent / "volume.sql").read_text().split("\n;\n")
+    for start in range(first, last + 1, _AT_ONCE):
+        end = min(last, start + _AT_ONCE - 1)
+        values = {"first": start, "last": end, "chain": CHAIN_ID, "engine": bytes.fromhex(ENGINE[2:]), "steps": STEPS}
+        with engine.begin() as connection:
+            for statement in filter(str.strip, parts):
+                connection.execute(sa.text(statement), values)
+
+
+def tell(engine: sa.Engine, first: int, last: int) -> None:
+    """Let the ledger know that the blocks of these steps are read."""
+    pieces = [(n, min(last, n + _PIECE - 1)) for n in range(first, last + 1, _PIECE)]
+    with engine.begin() as connection:
+        group = ledger.load_groups(connection, CHAIN_ID)[0]
+        reads = [
+            ledger.Read(Range(low // STEPS, high // STEPS), "bench", datetime.now(UTC), 1, 1, b"",
+                        round((high - low + 1) * LOGS_PER_STEP), "head-bound")
+            for low, high in pieces
+        ]  # fmt: skip
+        ledger.record(connection, group, reads)
+
+
+def fold_all(engine: sa.Engine) -> None:
+    """Fold what waits, portion by portion, as a deep backfill does."""
+    waits = True
+    while waits:
+        with engine.begin() as connection:
+            waits = fold.fold_portion(connection, CHAIN_ID)
+    with engine.begin() as connection:
+        fold.fold_chain(connection, CHAIN_ID)
+
+
+class Bulk:
+    """The second indexes of the schema, dropped until they are made again."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        with engine.begin() as connection:
+            self._dropped = [tuple(row) for row in connection.execute(sa.text(_SECOND))]
+            for _, name, _ in self._dropped:
+                driver(connection).execute(sql.SQL("DROP INDEX arbius.{}").format(sql.Identifier(name)))
+
+    def index(self, *, events: bool) -> None:
+        """Make the indexes of the event tables, or of all other tables."""
+        with self._engine.begin() as connection:
+            names = set(connection.scalars(sa.text(_EVENTS)))
+            driver(connection).execute("SET LOCAL maintenance_work_mem = '512MB'")
+            for table, _, made in self._dropped:
+                if (table in names) is events:
+                    connection.execute(sa.text(made.replace(":", "\\:")))
+
+
+_EVENTS = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'arbius' AND column_name = 'tx_index'"
