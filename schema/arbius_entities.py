@@ -3,7 +3,7 @@
 Columns have the names of the engine's struct fields where there is one.
 """
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, func, text
 
 from schema.base import metadata
 from schema.entities import entity, hex_text
@@ -106,6 +106,8 @@ solutions = entity(
 )
 Index("ix_solutions_task_id_hex", hex_text(solutions.c.task_id))
 Index("ix_solutions_validator_hex", hex_text(solutions.c.validator), solutions.c.blocktime)
+_WORKED = func.coalesce(solutions.c.finished_at, solutions.c.claimed_at, solutions.c.blocktime)
+Index("ix_solutions_worked", solutions.c.chain_id, solutions.c.validator, _WORKED)  # when its solver worked last
 Index("ix_solutions_blocktime", solutions.c.blocktime)
 Index("ix_solutions_to_enrich", solutions.c.chain_id, solutions.c.submitted_block, postgresql_where=text("cid IS NULL"))
 Index("ix_solutions_paid_at", solutions.c.paid_at, postgresql_where=text("paid_at IS NOT NULL"))

@@ -4,7 +4,7 @@ Every table is keyed by chain, hub (`address`) and an id. Fields have the names 
 (contracts/libs/IexecLibCore_v5.sol) in snake case. A NULL is something that the events read so far do not tell.
 """
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, func, text
 
 from schema.entities import hex_text
 from schema.folds import Fold
@@ -238,6 +238,8 @@ Index("ix_tasks_to_date", tasks.c.chain_id, tasks.c.dealid, postgresql_where=tex
 Index("ix_contributions_taskid_hex", hex_text(contributions.c.taskid))
 Index("ix_contributions_worker_hex", hex_text(contributions.c.worker), contributions.c.contributed_at)
 Index(None, contributions.c.contributed_at)
+_WORKED = func.coalesce(contributions.c.settled_at, contributions.c.contributed_at)
+Index("ix_contributions_worked", contributions.c.chain_id, contributions.c.worker, _WORKED)  # when it worked last
 
 FOLDS: tuple[Fold, ...] = (
     Fold(categories, "catid"),

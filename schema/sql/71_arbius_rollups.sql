@@ -126,10 +126,15 @@ AS $$
     UPDATE chain.worker_counts w
     SET first_at = s.first_at, last_at = s.last_at
     FROM (SELECT DISTINCT u.chain_id, u.worker FROM unnest(chains, workers) AS u (chain_id, worker)) AS o
-    CROSS JOIN LATERAL (
-        SELECT min(t.blocktime) AS first_at, max(coalesce(t.finished_at, t.claimed_at, t.blocktime)) AS last_at
-        FROM arbius.solutions t
-        WHERE analytics.hex(t.validator) = analytics.hex(o.worker) AND t.chain_id = o.chain_id
+    CROSS JOIN LATERAL ( -- each off the end of an index, however much a worker has done
+        SELECT (SELECT t.blocktime FROM arbius.solutions t
+                WHERE analytics.hex(t.validator) COLLATE "C" = analytics.hex(o.worker) AND t.chain_id = o.chain_id
+                  AND t.blocktime IS NOT NULL
+                ORDER BY t.blocktime LIMIT 1) AS first_at,
+               (SELECT coalesce(t.finished_at, t.claimed_at, t.blocktime) FROM arbius.solutions t
+                WHERE t.validator = o.worker AND t.chain_id = o.chain_id
+                  AND coalesce(t.finished_at, t.claimed_at, t.blocktime) IS NOT NULL
+                ORDER BY coalesce(t.finished_at, t.claimed_at, t.blocktime) DESC LIMIT 1) AS last_at
     ) AS s
     WHERE w.network = 'arbius' AND w.chain_id = o.chain_id AND w.worker = o.worker
 $$;

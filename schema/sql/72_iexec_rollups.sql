@@ -63,10 +63,15 @@ AS $$
     UPDATE chain.worker_counts w
     SET first_at = s.first_at, last_at = s.last_at
     FROM (SELECT DISTINCT u.chain_id, u.worker FROM unnest(chains, workers) AS u (chain_id, worker)) AS o
-    CROSS JOIN LATERAL (
-        SELECT min(t.contributed_at) AS first_at, max(coalesce(t.settled_at, t.contributed_at)) AS last_at
-        FROM iexec.contributions t
-        WHERE analytics.hex(t.worker) = analytics.hex(o.worker) AND t.chain_id = o.chain_id
+    CROSS JOIN LATERAL ( -- each off the end of an index, however much a worker has done
+        SELECT (SELECT t.contributed_at FROM iexec.contributions t
+                WHERE analytics.hex(t.worker) COLLATE "C" = analytics.hex(o.worker) AND t.chain_id = o.chain_id
+                  AND t.contributed_at IS NOT NULL
+                ORDER BY t.contributed_at LIMIT 1) AS first_at,
+               (SELECT coalesce(t.settled_at, t.contributed_at) FROM iexec.contributions t
+                WHERE t.worker = o.worker AND t.chain_id = o.chain_id
+                  AND coalesce(t.settled_at, t.contributed_at) IS NOT NULL
+                ORDER BY coalesce(t.settled_at, t.contributed_at) DESC LIMIT 1) AS last_at
     ) AS s
     WHERE w.network = 'iexec' AND w.chain_id = o.chain_id AND w.worker = o.worker
 $$;
