@@ -129,6 +129,23 @@ UNION ALL
         t.chain_id,
         analytics.hex(t.address) COLLATE "C",
         analytics.hex(t.task_id) COLLATE "C",
+        'stake'::text,
+        analytics.hex(t.sender) COLLATE "C",
+        analytics.hex(t.address) COLLATE "C",
+        t.fee::numeric,
+        'AIUS'::text,
+        t.submitted_block,
+        t.blocktime,
+        'TaskSubmitted'::text
+ FROM arbius.tasks t
+ WHERE t.fee > 0
+ ORDER BY t.blocktime DESC)
+UNION ALL
+(SELECT 'arbius'::text,
+        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
+        t.chain_id,
+        analytics.hex(t.address) COLLATE "C",
+        analytics.hex(t.task_id) COLLATE "C",
         'refund'::text,
         analytics.hex(t.address) COLLATE "C",
         analytics.hex(t.owner) COLLATE "C",
@@ -190,4 +207,5 @@ UNION ALL
  FROM arbius.validator_withdraw w
  ORDER BY w.block_time DESC);
 COMMENT ON VIEW arbius.v_payments IS
-    'Payments of Arbius that events tell, as in analytics.payments. to_address is NULL where none names the receiver.';
+    'Payments of Arbius that events tell, as in analytics.payments. The engine holds a task''s fee from its submission on'
+    ' (stake) and pays it out (fee) or back (refund). to_address is NULL where no event names the receiver.';

@@ -224,6 +224,7 @@ def test_payments_of_the_view_are_all_that_events_tell(filled: str) -> None:
     withdrawals = "SELECT sum(amount) AS amount FROM arbius.validator_withdraw"
     lost = [task for task in truth().values() if state(task) == "contestation_succeeded"]
     assert found == {
+        ("stake", "TaskSubmitted"): sum(int(task["fee"]) for task in truth().values()),
         ("fee", "FeesPaid"): rows(filled, parts)[0]["fees"],
         ("reward", "RewardsPaid"): rows(filled, won)[0]["rewards"],
         ("refund", "ContestationVoteFinish"): sum(int(task["fee"]) for task in lost),
@@ -233,14 +234,46 @@ def test_payments_of_the_view_are_all_that_events_tell(filled: str) -> None:
     }
 
 
-def test_refunds_are_what_the_token_moved(filled: str) -> None:
+def transfers() -> list[tuple[int, str, str, int]]:
+    """(block, from, to, amount) of every recorded transfer of an engine's token."""
     transfer = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
     tokens = addresses("arbius-dev", "erc20")
-    moved = Counter(
-        (int(log["blockNumber"], 16), "0x" + log["topics"][1][-40:], int(log["data"], 16))
+    return [
+        (int(log["blockNumber"], 16), *("0x" + topic[-40:] for topic in log["topics"][1:3]), int(log["data"], 16))
         for log in recording("arbius-dev")["logs"]
         if log["address"] in tokens and log["topics"][0] == transfer
+    ]
+
+
+def test_fees_that_engines_hold_are_what_the_token_moved(filled: str) -> None:
+    """A bulk of tasks is one transfer, so sums are compared: per block, from whom, to which engine."""
+    held: Counter[tuple[int, str, str]] = Counter()
+    moved: Counter[tuple[int, str, str]] = Counter()
+    for row in rows(filled, "SELECT * FROM arbius.v_payments WHERE kind IN ('stake', 'deposit')"):
+        held[row["block"], row["from_address"], row["contract"]] += int(row["amount"])
+    for block, sender, engine, amount in transfers():
+        if engine in addresses("arbius-dev", "arbius-engine") and (block, sender, engine) in held:
+            moved[block, sender, engine] += amount
+    assert len(held) > 50
+    assert held == moved
+
+
+def test_what_an_engine_holds_for_a_task_is_paid_out_or_back(filled: str) -> None:
+    sums = rows(
+        filled,
+        """
+        SELECT task_id, sum(amount) FILTER (WHERE kind = 'stake') AS held,
+               sum(amount) FILTER (WHERE kind IN ('fee', 'refund')) AS given
+        FROM arbius.v_payments WHERE task_id IS NOT NULL AND kind <> 'reward'
+        GROUP BY 1 HAVING bool_or(source_event IN ('FeesPaid', 'ContestationVoteFinish'))
+    """,
     )
+    assert len(sums) > 50
+    assert [row for row in sums if row["held"] != row["given"]] == []
+
+
+def test_refunds_are_what_the_token_moved(filled: str) -> None:
+    moved = Counter((block, sender, amount) for block, sender, _, amount in transfers())
     refunds = rows(filled, "SELECT * FROM arbius.v_payments WHERE kind = 'refund'")
     assert len(refunds) > 10
     for row in refunds:
