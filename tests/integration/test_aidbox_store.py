@@ -15,7 +15,7 @@ from indexer.store import database as db
 from indexer.store import named
 from tests.integration.aidbox_support import ask, lived, tasks, true_tasks, versions
 
-TABLES = ("tasks", "workflows", "executions", "task_versions", "task_log")
+TABLES = ("tasks", "workflows", "executions", "task_versions", "workflow_versions", "task_log")
 
 
 @contextmanager
