@@ -182,7 +182,12 @@ fact_retries = Table(
     Column("facts", Text, primary_key=True, comment="schema.table that lacks them"),
     Column("address", LargeBinary, primary_key=True, comment="engine or hub"),
     Column("key", LargeBinary, primary_key=True, comment="the rest of the key, joined"),
-    Column("tries", Integer, nullable=False, comment="questions without answer so far"),
+    Column(
+        "tries",
+        Integer,
+        nullable=False,
+        comment="questions without answer so far; it begins with 3 where repeats at once are no use",
+    ),
     Column("next_at", DateTime(timezone=True), nullable=False, comment="not asked again before"),
     schema="chain",
     comment="Facts that could not be learned yet. Waits double from 10 seconds up to a day.",

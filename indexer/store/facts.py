@@ -194,15 +194,17 @@ def _upsert(kind: Kind) -> sa.Insert:
 
 
 def _retry_later(connection: sa.Connection, kind: Kind, keys: Sequence[Key], *, at_once: bool) -> int:
-    """Note that `keys` were asked in vain; how many are due again now, which few are `at_once`."""
+    """Note that `keys` were asked in vain; how many are due again now. Without `at_once` no try is free any more."""
     if not keys:
         return 0
-    r = fact_retries.c
+    r, waits = fact_retries.c, not at_once
     tries = r.tries + 1
     doublings = sa.func.least(sa.func.greatest(tries - FREE_TRIES, 0), MOST_DOUBLINGS)
     later = sa.func.least(FIRST_WAIT * sa.func.power(2, doublings), LONGEST_WAIT)
-    wait = sa.case((tries < FREE_TRIES, sa.literal(timedelta())), else_=later) if at_once else later
-    first = insert(fact_retries).values(tries=1, next_at=sa.func.now() + (timedelta() if at_once else FIRST_WAIT))
+    wait = sa.case((tries < FREE_TRIES, sa.literal(timedelta())), else_=later)
+    first = insert(fact_retries).values(
+        tries=FREE_TRIES if waits else 1, next_at=sa.func.now() + (FIRST_WAIT if waits else timedelta())
+    )
     primary = [column.name for column in fact_retries.primary_key]
     statement = first.on_conflict_do_update(
         index_elements=primary, set_={"tries": tries, "next_at": sa.func.now() + wait}

@@ -24,8 +24,7 @@ from tests.integration.test_enrich import enriched, forget
 from tests.integration.test_scan import ingest
 
 CHAIN, END, SPAN = 42161, 1_750_000_000, 30
-TASKS = 1_000  # on each network
-PER_BLOCK = 200
+TASKS = 600  # on each network
 CALLDATA = ("eth_getBlockByNumber", "eth_getTransactionByHash")
 Figures = dict[str, float]
 
@@ -34,7 +33,7 @@ def run(times: int) -> list[Figures]:
     """Figures of each run over the same tasks, all of which are forgotten and learned anew."""
     tools = install()
     folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
-    traffic.MOST_SPAN_SECONDS, traffic.MOST_PER_BLOCK = SPAN, PER_BLOCK
+    traffic.MOST_SPAN_SECONDS = SPAN
     try:
         with Devnet(seed=5, end_time=END) as devnet, server.using(folder / "data") as running:
             devnet.bulk(TASKS)

@@ -421,7 +421,22 @@ def test_what_nobody_can_tell_stays_unknown_and_rests(migrated: str) -> None:
         assert lost
         assert all(row["input_size"] is None and row["owner"] is None for row in lost)
         resting = fetch(migrated, "SELECT tries, next_at > now() AS later FROM chain.fact_retries")
-        assert resting == [{"tries": 2, "later": True}] * len(lost), "among many answers once more, then it rests"
+        assert resting == [{"tries": 3, "later": True}] * len(lost)
         assert fetch(migrated, "SELECT sum(to_enrich)::int AS left FROM analytics.freshness") == [{"left": len(lost)}]
         quiet = enriched(migrated, chain.url, ARBIUS, "arbius")
     assert quiet.calls == 0
+
+
+def test_a_node_that_knows_nothing_is_not_asked_again_at_once(migrated: str) -> None:
+    with replay("arbius-dev") as chain:
+        source = [{"network": "arbius", "addresses": addresses("arbius-dev", "arbius-engine")}]
+        ingest(migrated, chain.url, source, ARBIUS)
+    forget(migrated)
+    with psycopg.connect(migrated) as connection:
+        connection.execute("UPDATE arbius.solutions SET submitted_tx = '\\x77', validator = '\\x77'")
+        solved = connection.execute("SELECT count(*) FROM arbius.solutions").fetchone()
+    with replay("arbius-dev") as chain:
+        asked = enriched(migrated, chain.url, ARBIUS, "arbius")
+        assert solved is not None
+        assert 2 * solved[0] <= asked.methods["eth_call"] < 3 * solved[0], "two getters of each solution, once"
+        assert enriched(migrated, chain.url, ARBIUS, "arbius").calls == 0
