@@ -29,9 +29,15 @@ TaskscanError
     ├── DatabaseRefused    no right, read-only, another schema, a full disk
     ├── SetupFailed        a tool that Taskscan needs cannot be installed or started
     └── UsageError         exit code 2: something the user wrote
+        ├── NotFound       … names what is not in the database
+        ├── Ambiguous      … names several things; carries them as ``candidates``
+        ├── NotCovered     … asks for what is not read, or not yet
         └── ConfigError    … in a configuration file or the environment
+
+Each class says in ``http_status`` how an HTTP server answers it.
 """
 
+from collections.abc import Sequence
 from string import Formatter
 
 
@@ -39,6 +45,7 @@ class TaskscanError(Exception):
     """{message}"""
 
     exit_code = 1
+    http_status = 500
 
     def __init__(self, message: str = "", **facts: object) -> None:
         self.facts = {"message": message, **facts}
@@ -52,6 +59,8 @@ class TaskscanError(Exception):
 
 class Transient(TaskscanError):
     """{message}"""
+
+    http_status = 503
 
 
 class Unreachable(Transient):
@@ -201,7 +210,33 @@ class UsageError(Terminal):
     """{message}"""
 
     exit_code = 2
+    http_status = 400
+
+
+class NotFound(UsageError):
+    """{message}"""
+
+    http_status = 404
+
+
+class Ambiguous(UsageError):
+    """{message}"""
+
+    http_status = 409
+
+    def __init__(self, message: str, candidates: Sequence[str], **facts: object) -> None:
+        """``candidates``: ids that fit, the first few."""
+        super().__init__(message, **facts)
+        self.candidates = list(candidates)
+
+
+class NotCovered(UsageError):
+    """{message}"""
+
+    http_status = 422
 
 
 class ConfigError(UsageError):
     """{message}"""
+
+    http_status = 500

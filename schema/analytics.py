@@ -5,7 +5,8 @@ Their SQL is in `schema/sql`; a test compares these columns with the views of a 
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, DateTime, Numeric, Text
+from sqlalchemy import BigInteger, Date, DateTime, Double, Numeric, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import TableClause, column, table
 from sqlalchemy.types import TypeEngine
 
@@ -15,7 +16,9 @@ _NUMBERS: dict[str, TypeEngine[Any]] = {
     "nays": _BIG, "submitted": _BIG, "accepted": _BIG, "lost": _BIG, "tasks": _BIG, "succeeded": _BIG,
     "failed": _BIG, "disputed": _BIG, "workers": _BIG, "fee": _AMOUNT, "fee_amount": _AMOUNT, "amount": _AMOUNT,
     "reward": _AMOUNT, "earned": _AMOUNT, "slashed": _AMOUNT, "fees": _AMOUNT, "rewards": _AMOUNT, "day": Date(),
-    "stage_number": _BIG,
+    "stage_number": _BIG, "adder": _BIG, "pending": _BIG, "cancelled": _BIG, "settled": _BIG, "waiting": _BIG,
+    "unsettled": _BIG, "n": _BIG, "since_block": _BIG, "log_index": _BIG, "gain": _AMOUNT, "stake": _AMOUNT,
+    "seconds_left": _AMOUNT, "success_rate": Double(), "details": JSONB(),
 }  # fmt: skip
 
 
@@ -24,8 +27,10 @@ def _view(name: str, columns: str) -> TableClause:
 
 
 def _type(name: str) -> TypeEngine[Any]:
-    if name.endswith("_at") or name in ("block_time", "deadline"):
+    if name.endswith("_at") or name in ("at", "block_time", "deadline", "since", "until"):
         return _TIME
+    if name.endswith("_seconds"):
+        return _BIG
     return _NUMBERS.get(name, _TEXT)
 
 
@@ -50,15 +55,72 @@ workers = _view("workers", "network chain worker submitted accepted lost earned 
 status_counts = _view("status_counts", "network chain chain_id status tasks")
 daily = _view("daily", "network chain day tasks succeeded failed disputed workers fees rewards")
 
-VIEWS: dict[str, TableClause] = {view.name: view for view in (tasks, work, payments, disputes, workers, daily)}
+claimable = _view(
+    "claimable",
+    "network chain chain_id contract task_id action role account gain token begun_at since sender call_to call_data"
+    " lacks",
+)
+stuck = _view(
+    "stuck", "network chain chain_id contract task_id reason role account stake token begun_at since until action"
+)
+expiring = _view(
+    "expiring", "network chain chain_id contract task_id window deadline seconds_left becomes requester worker"
+)
+open_disputes = _view(
+    "open_disputes",
+    "network chain chain_id contract task_id opened_by against opened_at yeas nays adder leading state deadline"
+    " seconds_left call_to call_data",
+)
+worker_records = _view(
+    "worker_records",
+    "network chain chain_id worker submitted accepted lost pending earned slashed first_at last_at p50_seconds"
+    " p90_seconds p99_seconds",
+)
+subjects = _view(
+    "subjects",
+    "network chain chain_id contract subject tasks succeeded failed disputed cancelled success_rate fees first_at"
+    " last_at",
+)
+pool_depth = _view("pool_depth", "network chain chain_id day submitted settled waiting unsettled")
+latencies = _view("latencies", "network chain chain_id measure n p50_seconds p90_seconds p99_seconds max_seconds")
+parameter_history = _view(
+    "parameter_history",
+    "network chain chain_id contract parameter value previous since_block since_at until_at",
+)
+timeline = _view(
+    "timeline",
+    "network chain chain_id contract task_id at block log_index kind what status network_status who details tx_hash",
+)
+"""A function of a task id."""
+
+VIEWS: dict[str, TableClause] = {
+    view.name: view
+    for view in (
+        *(tasks, work, payments, disputes, workers, daily, claimable, stuck, expiring, open_disputes),
+        *(worker_records, subjects, pool_depth, latencies, parameter_history),
+    )
+}
 """The views that `taskscan query` knows, by name."""
 
-NEWEST: dict[str, tuple[str, ...]] = {
-    "tasks": ("submitted_at", "task_id"),
-    "work": ("submitted_at", "task_id"),
+_PLACE = ("contract", "chain_id")
+ORDER: dict[str, tuple[str, ...]] = {
+    "tasks": ("submitted_at", "task_id", *_PLACE),
+    "work": ("submitted_at", "task_id", "worker", "round", *_PLACE),
     "payments": ("block_time", "task_id"),
-    "disputes": ("opened_at", "task_id"),
-    "workers": ("last_at", "worker"),
-    "daily": ("day", "network"),
+    "disputes": ("opened_at", "task_id", *_PLACE),
+    "workers": ("last_at", "worker", "network", "chain"),
+    "daily": ("day", "network", "chain"),
+    "claimable": ("begun_at", "task_id", "account", "role", "call_data", *_PLACE),
+    "stuck": ("begun_at", "task_id", "account", "role", "since", *_PLACE),
+    "expiring": ("deadline", "task_id", *_PLACE),
+    "open_disputes": ("opened_at", "task_id", *_PLACE),
+    "worker_records": ("last_at", "worker", "network", "chain_id"),
+    "subjects": ("tasks", "subject", *_PLACE),
+    "pool_depth": ("day", "network", "chain_id"),
+    "latencies": ("measure", "network", "chain_id"),
+    "parameter_history": ("since_at", "parameter", "since_block", *_PLACE),
 }
-"""By which columns each view is listed, newest first."""
+"""By which columns each view is listed, newest or largest first. Together they tell rows apart, but for payments."""
+
+ASCENDING = frozenset({"expiring", "latencies"})
+"""Views that are listed the other way round: what ends next comes first."""

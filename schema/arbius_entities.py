@@ -109,6 +109,9 @@ Index("ix_solutions_validator_hex", hex_text(solutions.c.validator), solutions.c
 _WORKED = func.coalesce(solutions.c.finished_at, solutions.c.claimed_at, solutions.c.blocktime)
 Index("ix_solutions_worked", solutions.c.chain_id, solutions.c.validator, _WORKED)  # when its solver worked last
 Index("ix_solutions_blocktime", solutions.c.blocktime)
+_SOLVED = text("stage = 'solved'")  # neither claimed nor contested: what can be claimed, and whose windows run
+Index("ix_solutions_solved", solutions.c.blocktime, postgresql_where=_SOLVED)
+Index("ix_solutions_solved_by", hex_text(solutions.c.validator), solutions.c.blocktime, postgresql_where=_SOLVED)
 Index("ix_solutions_to_enrich", solutions.c.chain_id, solutions.c.submitted_block, postgresql_where=text("cid IS NULL"))
 Index("ix_solutions_paid_at", solutions.c.paid_at, postgresql_where=text("paid_at IS NOT NULL"))
 
@@ -146,6 +149,8 @@ Index(
     postgresql_where=text("outcome = 'succeeded'"),
 )
 Index("ix_contestations_blocktime", contestations.c.blocktime)
+_UNSETTLED = "outcome IS NOT NULL AND finish_start_index < CASE outcome WHEN 'succeeded' THEN yeas ELSE nays END"
+Index("ix_contestations_unsettled", contestations.c.blocktime, postgresql_where=text(_UNSETTLED))
 
 votes = entity(
     metadata,

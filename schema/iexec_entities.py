@@ -227,6 +227,13 @@ Index("ix_tasks_payer_hex", hex_text(tasks.c.payer), tasks.c.start_time)
 for _fact in (tasks.c.requester, tasks.c.app):
     _known = text(f"{_fact.name} IS NOT NULL")
     Index(f"ix_tasks_{_fact.name}_hex", hex_text(_fact), tasks.c.start_time, postgresql_where=_known)
+_LIVE, _OPEN = text("status < 3"), text("settled_at IS NULL")
+Index("ix_tasks_live", tasks.c.start_time, postgresql_where=_LIVE)
+for _whose in (tasks.c.requester, tasks.c.payer):
+    Index(f"ix_tasks_live_{_whose.name}", hex_text(_whose), tasks.c.start_time, postgresql_where=_LIVE)
+Index("ix_contributions_open", contributions.c.contributed_at, postgresql_where=_OPEN)
+_MADE = hex_text(contributions.c.worker), contributions.c.contributed_at
+Index("ix_contributions_open_by", *_MADE, postgresql_where=_OPEN)
 for _table, _newest, _lacking in (
     (deals, "block_number", "enriched_from IS NULL"),
     (contributions, "first_block", "weight IS NULL"),

@@ -4,18 +4,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from indexer.query.asking import Row, Steps
 from schema.aidbox import task_log, task_versions
 
 HIDDEN = {"chain_id", "task_id", "log_id", "version", "version_number", "updated_at", "created_at", "digest", "read_at"}
 
 
-def events(connection: sa.Connection, chain_id: int, task_id: str) -> list[dict[str, Any]]:
+def events(chain_id: int, task_id: str) -> Steps[list[Row]]:
     """The rows in the shape of events: the version's number as `block`, its id as `tx`, the rest as `arguments`."""
-    found = []
+    found: list[Row] = []
     for table in (task_versions, task_log):
         mine = sa.and_(table.c.chain_id == chain_id, table.c.task_id == task_id)
-        for row in connection.execute(sa.select(table).where(mine)).mappings():
-            found.append(_event(table.name, dict(row)))
+        rows = yield sa.select(table).where(mine)
+        found += [_event(table.name, row) for row in rows]
     return sorted(found, key=lambda event: (event["block"] or 0, event["event"]))
 
 

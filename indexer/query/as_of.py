@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from indexer.errors import UsageError
+from indexer.errors import NotFound, UsageError
+from indexer.query.asking import Query, Steps, ask, may_refuse
 from schema.analytics import tasks
 from schema.chain import chains
 
@@ -21,15 +20,20 @@ class Past(NamedTuple):
 
 
 def resolve(connection: sa.Connection, text: str, chain: str | None = None) -> list[Past]:
+    """What `resolve_steps` finds."""
+    return ask(connection, Query(lambda: resolve_steps(text, chain)))
+
+
+def resolve_steps(text: str, chain: str | None = None) -> Steps[list[Past]]:
     """What `text`, a block number or a time such as 2026-01-31 or 2026-01-31T12:00Z, means on `chain`, else on all.
 
-    Raises UsageError for what is neither, for a block where several chains are meant, and for what is not covered.
+    Raises UsageError for what is neither and for a block where several chains are meant, NotFound for a chain that is
+    not there, NotCovered for what is not read.
     """
-    known = {row.name: row.chain_id for row in connection.execute(sa.select(chains.c.name, chains.c.chain_id))}
+    rows = yield sa.select(chains.c.name, chains.c.chain_id)
+    known = {row["name"]: row["chain_id"] for row in rows}
     if chain is not None and chain not in known:
-        raise UsageError(
-            f"There is no chain {chain!r} in the database; there are {', '.join(sorted(known)) or 'none'}."
-        )
+        raise NotFound(f"There is no chain {chain!r} in the database; there are {', '.join(sorted(known)) or 'none'}.")
     wanted = [known[chain]] if chain is not None else sorted(known.values())
     if text.isdecimal():
         if len(wanted) != 1:
@@ -37,11 +41,12 @@ def resolve(connection: sa.Connection, text: str, chain: str | None = None) -> l
         past = [Past(wanted[0], int(text), None)]
     else:
         moment = _time(text)
-        past = [
-            Past(number, _asked(connection, sa.func.analytics.block_at(number, moment)), moment) for number in wanted
-        ]
+        past = []
+        for number in wanted:
+            block = yield from _told(sa.func.analytics.block_at(number, moment))
+            past.append(Past(number, block, moment))
     for there in past:
-        _asked(connection, sa.func.analytics.moment(*there))
+        yield from _told(sa.func.analytics.moment(*there))
     return past
 
 
@@ -61,13 +66,7 @@ def _time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _asked(connection: sa.Connection, question: sa.Function[Any]) -> Any:
-    """The answer of a function that raises what is not covered. Raises UsageError."""
-    try:
-        with connection.begin_nested():
-            return connection.scalar(sa.select(question))
-    except DBAPIError as error:
-        if isinstance(error.orig, psycopg.errors.NoDataFound | psycopg.errors.NumericValueOutOfRange):
-            said = error.orig.diag.message_primary or str(error.orig)
-            raise UsageError(f"{said[:1].upper()}{said[1:]}.") from None
-        raise
+def _told(question: sa.Function[Any]) -> Steps[Any]:
+    """The answer of a function that raises what is not covered."""
+    rows = yield may_refuse(sa.select(question.label("told")))
+    return rows[0]["told"]

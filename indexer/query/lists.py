@@ -1,19 +1,22 @@
-"""Lists out of the analytics views, with filters that are written as `column=value`."""
+"""Lists out of the analytics views, page by page, with filters that are written as `column=value`."""
 
-import difflib
+import base64
+import binascii
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from indexer.errors import UsageError
-from indexer.query.as_of import resolve, tasks_at
-from schema.analytics import NEWEST, VIEWS, status_counts, tasks_by_stage
+from indexer.query.as_of import resolve_steps, tasks_at
+from indexer.query.asking import Query, Row, Steps, ask
+from indexer.query.filters import STATUSES, Listed, condition, nearest_or_fail, value_of
+from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts, tasks_by_stage
 
-STATUSES = ("open", "running", "review", "disputed", "claimable", "succeeded", "failed", "cancelled")
+__all__ = ["STATUSES", "Listing", "Page", "listed", "nearest_or_fail", "page_of", "rows", "tasks_by_status"]
 
 STAGES: dict[str, tuple[tuple[str, str, object], ...]] = {
     "open": (("arbius", "stage", "open"), ("iexec", "stage_number", 0)),
@@ -31,7 +34,7 @@ STAGES: dict[str, tuple[tuple[str, str, object], ...]] = {
 class Listing:
     """What to list: the name of a view, filters (`column=value`), columns (all when empty), and how many rows.
 
-    `as_of`: a block number or a time; of tasks only.
+    `as_of`: a block number or a time; of tasks only. `after`: where the page before ended (`Page.next`).
     """
 
     name: str
@@ -39,59 +42,79 @@ class Listing:
     columns: Sequence[str] = field(default=())
     limit: int = 50
     as_of: str | None = None
+    after: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the answer. Raises UsageError for unknown ones."""
+        view = VIEWS[nearest_or_fail(self.name, VIEWS, "query")]
+        return [nearest_or_fail(name, view.c.keys(), f"column of {view.name}") for name in self.columns] or [
+            *view.c.keys()
+        ]
 
     def query(self, past: sa.Subquery | None = None) -> sa.Select[Any]:
-        """The query, of `past` instead of the view where given. Raises UsageError for unknown names and values."""
-        view: sa.TableClause | sa.Subquery = VIEWS[nearest_or_fail(self.name, VIEWS, "query")]
-        if past is not None:
-            view = past
-        elif self.as_of is not None and self.name != "tasks":
+        """The query, of `past` instead of the view where given: the names, then what its order goes by.
+
+        Raises UsageError for unknown names and values.
+        """
+        names = self.names
+        view: Listed = VIEWS[self.name] if past is None else past
+        if past is None and self.as_of is not None and self.name != "tasks":
             raise UsageError("Only tasks are known as of the past: `query tasks --as-of …`.")
-        names = [nearest_or_fail(name, view.c.keys(), f"column of {view.name}") for name in self.columns]
-        conditions = [_condition(view, text) for text in self.filters]
+        conditions = [condition(view, text) for text in self.filters]
         if past is None and self.name == "tasks" and (stages := _stages(self.filters)):
             c = tasks_by_stage.c
-            wanted = [_condition(tasks_by_stage, text) for text in self.filters]
+            wanted = [condition(tasks_by_stage, text) for text in self.filters]
             parts: list[Part] = [
                 (tasks_by_stage, [*wanted, c.network == network, c[name] == at]) for network, name, at in stages
             ]
             staged = {network for places in STAGES.values() for network, _, _ in places}
             parts.append((tasks_by_stage, [*wanted, c.network.not_in(sorted(staged))]))
-            return _newest(parts, names or view.c.keys(), NEWEST[self.name], self.limit)
-        return _newest([(view, conditions)], names or view.c.keys(), NEWEST[self.name], self.limit)
+        else:
+            parts = [(view, conditions)]
+        return _newest(parts, names, self)
 
 
-Part = tuple[sa.TableClause | sa.Subquery, Sequence[sa.ColumnElement[bool]]]
+class Page(NamedTuple):
+    """Rows, one dict per row, and where the next page begins: None after the last one."""
+
+    rows: list[Row]
+    next: str | None
 
 
-def _newest(parts: Sequence[Part], names: Sequence[str], order: Sequence[str], limit: int) -> sa.Select[Any]:
-    """The newest rows of all parts, those without a time last: each part can be read off an index, the whole cannot."""
-    hidden = [name for name in order if name not in names]
-    pages = []
-    for view, wanted in parts:
-        chosen = [view.c[name] for name in (*names, *hidden)]
-        newest = [view.c[name].desc() for name in order]
-        for known in (view.c[order[0]].is_not(None), view.c[order[0]].is_(None)):
-            pages.append(sa.select(*chosen).where(*wanted, known).order_by(*newest).limit(limit).subquery())
-    found = sa.union_all(*(sa.select(page) for page in pages)).subquery()
-    last = [found.c[name].desc().nulls_last() for name in order]
-    return sa.select(*(found.c[name] for name in names)).order_by(*last).limit(limit)
+Part = tuple[Listed, Sequence[sa.ColumnElement[bool]]]
 
 
-def _stages(filters: Iterable[str]) -> Sequence[tuple[str, str, object]]:
-    """Where tasks of the status that is asked for can be; nothing where an index on stages is of no use."""
-    status = next((text.removeprefix("status=") for text in filters if text.startswith("status=")), "")
-    return STAGES.get(status, ())
+def listed(listing: Listing) -> Query[list[Row]]:
+    """The rows of `listing`, one dict per row, as a query."""
+
+    def steps() -> Steps[list[Row]]:
+        page = yield from page_of(listing).steps()
+        return page.rows
+
+    return Query(steps)
 
 
-def rows(connection: sa.Connection, listing: Listing) -> list[dict[str, Any]]:
+def rows(connection: sa.Connection, listing: Listing) -> list[Row]:
     """The rows of `listing`, newest first, one dict per row. Raises UsageError."""
-    listing.query()  # mistakes in names are told first
-    past = None
-    if listing.as_of is not None:
-        chain = next((text.removeprefix("chain=") for text in listing.filters if text.startswith("chain=")), None)
-        past = tasks_at(resolve(connection, listing.as_of, chain))
-    return [dict(row) for row in connection.execute(listing.query(past)).mappings()]
+    return ask(connection, listed(listing))
+
+
+def page_of(listing: Listing) -> Query[Page]:
+    """The rows of `listing` and where the next page begins. Raises UsageError."""
+
+    def steps() -> Steps[Page]:
+        listing.query()  # mistakes in names are told first
+        past = None
+        if listing.as_of is not None:
+            chain = next((text.removeprefix("chain=") for text in listing.filters if text.startswith("chain=")), None)
+            past = tasks_at((yield from resolve_steps(listing.as_of, chain)))
+        found = yield listing.query(past)
+        names, more = listing.names, len(found) == listing.limit and listing.name != "payments"
+        shown = [{name: row[name] for name in names} for row in found]
+        return Page(shown, _cursor(found[-1], ORDER[listing.name]) if more and found else None)
+
+    return Query(steps)
 
 
 def tasks_by_status(connection: sa.Connection) -> dict[str, dict[str, int]]:
@@ -104,53 +127,81 @@ def tasks_by_status(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def nearest_or_fail(name: str, known: Iterable[str], what: str) -> str:
-    """`name` if it is known. Raises UsageError that names the nearest known one."""
-    names = list(known)
-    if name in names:
-        return name
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}."
-    raise UsageError(f"There is no {what} {name!r}; {hint}")
+def _newest(parts: Sequence[Part], names: Sequence[str], listing: Listing) -> sa.Select[Any]:
+    """The first rows of all parts, those without a time last: each part can be read off an index, the whole cannot."""
+    order = ORDER[listing.name]
+    chosen = [*names, *(name for name in order if name not in names)]
+    pages = []
+    for view, wanted in parts:
+        after = _after(view, listing) if listing.after is not None else [sa.true(), sa.true()]
+        first = view.c[order[0]]
+        for known, rest in zip((first.is_not(None), first.is_(None)), after, strict=True):
+            page = sa.select(*(view.c[name] for name in chosen)).where(*wanted, known, rest)
+            pages.append(page.order_by(*_sorted(view, listing.name)).limit(listing.limit).subquery())
+    found = sa.union_all(*(sa.select(page) for page in pages)).subquery()
+    last = _sorted(found, listing.name)
+    return sa.select(*(found.c[name] for name in chosen)).order_by(*last).limit(listing.limit)
 
 
-def _condition(view: sa.TableClause | sa.Subquery, text: str) -> sa.ColumnElement[bool]:
-    name, operator, value = _parts(text)
-    column = view.c[nearest_or_fail(name, view.c.keys(), f"column of {view.name}")]
-    if name == "status":
-        nearest_or_fail(value, STATUSES, "status")
-    if operator == "=" and value.endswith("*"):
-        return column.startswith(value[:-1].lower(), autoescape=True)
-    typed = _value(column, value)
-    return {"=": column == typed, "<": column < typed, ">": column > typed, "!": column != typed}[operator]
+def _sorted(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
+    first, *others = _keys(view, name)
+    if name in ASCENDING:
+        return [first.asc(), *others]
+    newest = first.desc() if isinstance(view, sa.TableClause) else first.desc().nulls_last()
+    return [newest, *map(sa.desc, others)]
 
 
-def _parts(text: str) -> tuple[str, str, str]:
-    for n, sign in enumerate(text):
-        if sign in "=<>!" and n:
-            return text[:n], sign, text[n + 1 :].removeprefix("=")
-    raise UsageError(f"{text!r} is no filter: write column=value, column<value, column>value or column!=value.")
+def _keys(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
+    """What rows are sorted by; where it may be unknown it counts as the least, so that rows can be compared."""
+    first, *others = (view.c[column] for column in ORDER[name])
+    return [first, *(sa.func.coalesce(column, _least(column)) for column in others)]
 
 
-def _value(column: sa.ColumnElement[Any], text: str) -> object:
-    """`text` as a value of the column's type. Raises UsageError."""
-    kind = column.type
+def _least(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    least = -1 if isinstance(column.type, sa.BigInteger) else "" if isinstance(column.type, sa.Text) else "-infinity"
+    return sa.literal(least, sa.Text()).cast(column.type) if least == "-infinity" else sa.literal(least, column.type)
+
+
+def _after(view: Listed, listing: Listing) -> list[sa.ColumnElement[bool]]:
+    """Which rows come after the cursor: of those whose first key is known, and of the others."""
+    if listing.name == "payments":
+        raise UsageError("Payments have no pages: narrow them with block_time<… instead.")
+    assert listing.after is not None
+    keys = _keys(view, listing.name)
+    first, *others = _places(view, listing)
+    rest = sa.tuple_(*keys[1:]), sa.tuple_(*(sa.literal(v, k.type) for v, k in zip(others, keys[1:], strict=True)))
+    tied = rest[0] > rest[1] if listing.name in ASCENDING else rest[0] < rest[1]
+    if first is None:
+        return [sa.false(), tied]
+    beyond = keys[0] > first if listing.name in ASCENDING else keys[0] < first
+    near = keys[0] >= first if listing.name in ASCENDING else keys[0] <= first  # what an index can use
+    return [sa.and_(near, sa.or_(beyond, tied)), sa.true()]
+
+
+def _places(view: Listed, listing: Listing) -> list[Any]:
+    """The values in the cursor. Raises UsageError."""
+    columns = [view.c[name] for name in ORDER[listing.name]]
     try:
-        if isinstance(kind, sa.DateTime):
-            moment = datetime.fromisoformat(text)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if isinstance(kind, sa.Date):
-            return date.fromisoformat(text)
-        if isinstance(kind, sa.BigInteger):
-            return int(text)
-        if isinstance(kind, sa.Numeric):
-            return Decimal(text)
-    except (ValueError, InvalidOperation):
-        raise UsageError(f"{text!r} is no value for {column.name}, which holds {_what(kind)}.") from None
-    return text.lower() if text.startswith("0x") else text
+        texts = json.loads(base64.urlsafe_b64decode((listing.after or "").encode()))
+        values = [None if text is None else value_of(column, text) for text, column in zip(texts, columns, strict=True)]
+    except (ValueError, TypeError, AttributeError, binascii.Error, UsageError):
+        raise UsageError(f"{listing.after!r} is not where a page of {listing.name} ended.") from None
+    return [values[0], *(_known(value, column) for value, column in zip(values[1:], columns[1:], strict=True))]
 
 
-def _what(kind: sa.types.TypeEngine[Any]) -> str:
-    if isinstance(kind, sa.DateTime):
-        return "times like 2025-06-01 or 2025-06-01T12:00:00Z"
-    return "dates like 2025-06-01" if isinstance(kind, sa.Date) else "numbers"
+def _known(value: Any, column: sa.ColumnElement[Any]) -> Any:
+    if value is not None:
+        return value
+    return -1 if isinstance(column.type, sa.BigInteger) else "" if isinstance(column.type, sa.Text) else "-infinity"
+
+
+def _cursor(row: Row, names: Sequence[str]) -> str:
+    texts = [None if (value := row[name]) is None else value.isoformat() if isinstance(value, date) else str(value)
+             for name in names]  # fmt: skip
+    return base64.urlsafe_b64encode(json.dumps(texts, separators=(",", ":")).encode()).decode()
+
+
+def _stages(filters: Iterable[str]) -> Sequence[tuple[str, str, object]]:
+    """Where tasks of the status that is asked for can be; nothing where an index on stages is of no use."""
+    status = next((text.removeprefix("status=") for text in filters if text.startswith("status=")), "")
+    return STAGES.get(status, ())

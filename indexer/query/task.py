@@ -1,108 +1,172 @@
-"""One task: found by its id or a prefix of it, with its work, payments, disputes and its events in order."""
+"""One task: found by its id or a prefix of it, with its work, payments, disputes and its whole life in order."""
 
 import re
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
-from indexer.errors import UsageError
+from indexer.errors import Ambiguous, NotFound, UsageError
 from indexer.networks.koii.base58 import is_key
 from indexer.query import aidbox
-from indexer.query.as_of import resolve, tasks_at
+from indexer.query.as_of import resolve_steps, tasks_at
+from indexer.query.asking import Query, Row, Steps, ask
 from schema import metadata
-from schema.analytics import disputes, payments, tasks, work
+from schema.analytics import disputes, payments, tasks, timeline, work
 
 FEW = 10
 KEYS = ("task", "id", "taskid")
 """Columns of event tables that may hold a task id."""
+_PLACE = ("chain_id", "block_number", "log_index", "block_hash", "block_time", "tx_hash", "tx_index", "address")
 
 
-class Task(NamedTuple):
-    """A task with all that is known of it: rows of the analytics views, and `events` in the order of the chain."""
+class Found(NamedTuple):
+    """A task with all that is known of it: rows of the analytics views, `events` in the order of the chain, and
+    `timeline`: the events in words, with what time alone changed."""
 
-    task: dict[str, Any]
-    work: list[dict[str, Any]]
-    payments: list[dict[str, Any]]
-    disputes: list[dict[str, Any]]
-    events: list[dict[str, Any]]
+    task: Row
+    work: list[Row]
+    payments: list[Row]
+    disputes: list[Row]
+    events: list[Row]
+    timeline: list[Row]
 
 
-def find(connection: sa.Connection, text: str, as_of: str | None = None) -> Task:
-    """The task whose id is `text` or begins with it. Raises UsageError for none and for several.
+def find(connection: sa.Connection, text: str, as_of: str | None = None) -> Found:
+    """The task whose id is `text` or begins with it. Raises UsageError, NotFound, Ambiguous, NotCovered.
 
     `as_of`: a block number or a time. The task, its payments and events are then those of the past; its work and
     disputes are left out, for they are kept as they are now.
     """
+    return ask(connection, Query(lambda: find_steps(text, as_of)))
+
+
+def find_steps(text: str, as_of: str | None = None) -> Steps[Found]:
+    """What `find` does."""
+    task = yield from named(text)
+    return (yield from _whole(task) if as_of is None else _past(task, as_of))
+
+
+def named(text: str) -> Steps[Row]:
+    """The row of `analytics.tasks` that `text` names. Raises UsageError, NotFound, Ambiguous."""
+    wanted = spelled(text)
+    query = sa.select(tasks).where(tasks.c.task_id.startswith(wanted)).limit(FEW + 1)
+    found = yield query
+    if not found:
+        raise NotFound(f"No task {wanted} is in the database. `taskscan status` tells how far it is read.")
+    if len(found) > 1:
+        raise Ambiguous(_listed(wanted, found), list(dict.fromkeys(row["task_id"] for row in found[:FEW])))
+    return found[0]
+
+
+def spelled(text: str) -> str:
+    """An id or the beginning of one, as the database writes it. Raises UsageError."""
     wanted = text.lower() if text[:2].lower() == "0x" else text
-    named = is_key(text) or (wanted[:2] != "0x" and re.fullmatch(r"[A-Za-z0-9.-]{1,64}", text))
-    if not named and not re.fullmatch(r"0x[0-9a-f]{1,64}", wanted):
+    by_name = is_key(text) or (wanted[:2] != "0x" and re.fullmatch(r"[A-Za-z0-9.-]{1,64}", text))
+    if not by_name and not re.fullmatch(r"0x[0-9a-f]{1,64}", wanted):
         raise UsageError(
             f"{text!r} is no task id: 0x and up to 64 hexadecimal digits are needed, the address of a Koii task, or"
             " the id of an Aidbox task."
         )
-    query = sa.select(tasks).where(tasks.c.task_id.startswith(wanted)).limit(FEW + 1)
-    found = [dict(row) for row in connection.execute(query).mappings()]
-    if not found:
-        raise UsageError(f"No task {wanted} is in the database. `taskscan status` tells how far it is read.")
-    if len({row["task_id"] for row in found}) > 1:
-        listed = "".join(f"\n  {row['task_id']}  {row['network']} @ {row['chain']}" for row in found[:FEW])
-        more = "\n  …" if len(found) > FEW else ""
-        raise UsageError(f"Several tasks begin with {wanted}:{listed}{more}")
-    return _whole(connection, found[0]) if as_of is None else _past(connection, found[0], as_of)
+    return wanted
 
 
-def _past(connection: sa.Connection, task: dict[str, Any], as_of: str) -> Task:
-    past = resolve(connection, as_of, task["chain"])
+def timeline_of(task: Row) -> Steps[list[Row]]:
+    """Rows of `analytics.timeline` of this very task."""
+    rows = yield from timeline_of_id(task["task_id"])
+    return [row for row in rows if (row["chain_id"], row["contract"]) == (task["chain_id"], task["contract"])]
+
+
+def timeline_of_id(task_id: str) -> Steps[list[Row]]:
+    """Rows of `analytics.timeline`; none where no task has this id."""
+    made = sa.func.analytics.timeline(task_id).table_valued(*_columns(timeline)).alias("timeline")
+    rows = yield sa.select(made)
+    return rows
+
+
+def _listed(wanted: str, found: list[Row]) -> str:
+    listed = "".join(f"\n  {row['task_id']}  {row['network']} @ {row['chain']}" for row in found[:FEW])
+    return f"Several tasks begin with {wanted}:{listed}" + ("\n  …" if len(found) > FEW else "")
+
+
+def _columns(view: sa.TableClause) -> list[sa.ColumnClause[Any]]:
+    return [sa.column(column.name, column.type) for column in view.c]
+
+
+def _past(task: Row, as_of: str) -> Steps[Found]:
+    past = yield from resolve_steps(as_of, task["chain"])
     then = tasks_at(past)
-    mine = (then.c[name] == task[name] for name in ("contract", "task_id"))
-    row = connection.execute(sa.select(then).where(*mine)).mappings().one_or_none()
-    if row is None:
-        raise UsageError(f"Task {task['task_id']} did not exist at {as_of}: it was submitted in block"
-                         f" {task['submitted_block']}.")  # fmt: skip
-    moved = [payment for payment in _of(connection, payments, task, "block") if payment["block"] <= past[0].block]
-    events = [event for event in _events(connection, task) if event["block"] <= past[0].block]
-    return Task(dict(row), [], moved, [], events)
+    rows = yield sa.select(then).where(*(then.c[name] == task[name] for name in ("contract", "task_id")))
+    if not rows:
+        raise NotFound(f"Task {task['task_id']} did not exist at {as_of}: it was submitted in block"
+                       f" {task['submitted_block']}.")  # fmt: skip
+    block = past[0].block
+    events = [event for event in (yield from _events(task)) if event["block"] <= block]
+    moved = [payment for payment in (yield from _payments(task, events)) if payment["block"] <= block]
+    life = [at for at in (yield from timeline_of(task)) if at["block"] is not None and at["block"] <= block]
+    return Found(rows[0], [], moved, [], events, life)
 
 
-def _whole(connection: sa.Connection, task: dict[str, Any]) -> Task:
-    return Task(
+def _whole(task: Row) -> Steps[Found]:
+    events = yield from _events(task)
+    return Found(
         task,
-        work=_of(connection, work, task, "submitted_at"),
-        payments=_of(connection, payments, task, "block"),
-        disputes=_of(connection, disputes, task, "opened_at"),
-        events=_events(connection, task),
+        work=(yield _of(work, task, "submitted_at")),
+        payments=(yield from _payments(task, events)),
+        disputes=(yield _of(disputes, task, "opened_at")),
+        events=events,
+        timeline=(yield from timeline_of(task)),
     )
 
 
-def _of(connection: sa.Connection, view: sa.TableClause, task: dict[str, Any], order: str) -> list[dict[str, Any]]:
-    mine = [view.c[name] == task[name] for name in ("chain_id", "contract", "task_id")]
-    query = sa.select(view).where(*mine).order_by(view.c[order])
-    return [dict(row) for row in connection.execute(query).mappings()]
+def _of(view: sa.TableClause, task: Row, order: str) -> sa.Select[Any]:
+    mine = [view.c[name] == task[name] for name in ("network", "chain_id", "contract", "task_id")]
+    return sa.select(view).where(*mine).order_by(view.c[order])
 
 
-def _events(connection: sa.Connection, task: dict[str, Any]) -> list[dict[str, Any]]:
+def _payments(task: Row, events: list[Row]) -> Steps[list[Row]]:
+    """Money moves in the blocks of the task's own events, if it has any: only these have to be looked at."""
+    query = _of(payments, task, "block")
+    blocks = sorted({event["block"] for event in events}) if task["network"] in ("arbius", "iexec") else []
+    rows = yield query.where(payments.c.block.in_(blocks)) if blocks else query
+    return rows
+
+
+def _events(task: Row) -> Steps[list[Row]]:
     """Every stored event that names the task, oldest first, without the columns that only say where it stands."""
     if task["network"] == "aidbox":
-        return aidbox.events(connection, task["chain_id"], task["task_id"])
+        return (yield from aidbox.events(task["chain_id"], task["task_id"]))
     if not task["task_id"].startswith("0x"):
         return []  # Koii has states, no events
-    task_id = bytes.fromhex(task["task_id"][2:])
-    found = []
+    wanted = {"chain": task["chain_id"], "task": bytes.fromhex(task["task_id"][2:])}
+    rows = yield _of_all_tables(task["network"]).params(wanted)
+    return [_event(row) for row in rows]
+
+
+@cache
+def _of_all_tables(network: str) -> sa.CompoundSelect[Any]:
+    """One statement for all event tables that name tasks: the arguments come as one JSON object."""
+    chain, task = sa.bindparam("chain", type_=sa.BigInteger()), sa.bindparam("task", type_=sa.LargeBinary())
+    parts = []
     for table in metadata.tables.values():
-        column = next((table.c[key] for key in KEYS if key in table.c), None)
-        if table.schema != task["network"] or column is None or "log_index" not in table.c:
-            continue
-        query = sa.select(table).where(table.c.chain_id == task["chain_id"], column == task_id)
-        found += [_event(table.name, dict(row)) for row in connection.execute(query).mappings()]
-    return sorted(found, key=lambda event: (event["block"], event["log_index"]))
+        key = next((name for name in KEYS if name in table.c), None)
+        if table.schema == network and key is not None and "log_index" in table.c:
+            x = table.alias("x")
+            place = [x.c[name] for name in ("block_number", "log_index", "block_time", "tx_hash")]
+            row = sa.func.to_jsonb(sa.literal_column("x"), type_=JSONB())
+            arguments = row.op("-")(sa.literal([*_PLACE, key], sa.ARRAY(sa.Text()))).label("arguments")
+            found = sa.select(sa.literal(table.name).label("event"), *place, arguments)
+            parts.append(found.where(x.c.chain_id == chain, x.c[key] == task))
+    return sa.union_all(*parts).order_by("block_number", "log_index")
 
 
-def _event(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    place = {"event": name, "block": row.pop("block_number"), "log_index": row.pop("log_index")}
-    place |= {"time": row.pop("block_time"), "tx": _shown(row.pop("tx_hash"))}
-    hidden = {"chain_id", "block_hash", "tx_index", "address", *KEYS}
-    return place | {"arguments": {k: _shown(v) for k, v in row.items() if k not in hidden and v is not None}}
+def _event(row: Row) -> Row:
+    place = {"event": row["event"], "block": row["block_number"], "log_index": row["log_index"]}
+    place |= {"time": row["block_time"], "tx": "0x" + row["tx_hash"].hex()}
+    return place | {"arguments": {name: _shown(value) for name, value in row["arguments"].items() if value is not None}}
 
 
 def _shown(value: Any) -> Any:
-    return "0x" + value.hex() if isinstance(value, bytes) else value
+    """JSON has bytes as \\x and digits."""
+    return "0x" + value[2:] if isinstance(value, str) and value.startswith("\\x") else value

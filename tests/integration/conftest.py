@@ -1,5 +1,6 @@
 """Databases for the integration tests: on the server that TASKSCAN_TEST_DATABASE_URL names, else on an embedded one."""
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -13,8 +14,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from indexer.ingest.run import run
 from indexer.store import database as db
 from indexer.store import migrate, server
+from tests.support import addresses, replay, settings_for
 
 
 @pytest.fixture(scope="session")
@@ -90,4 +93,22 @@ def _recorded(server_url: str, template: str, name: str) -> Iterator[str]:
 
     with fresh_database(server_url, template) as database:
         read(database, name)
+        yield database
+
+
+@pytest.fixture(scope="session")
+def filled(server_url: str, template: str) -> Iterator[str]:
+    """A database with both recordings."""
+    with fresh_database(server_url, template) as database:
+        for name, network, protocol, chain_id in (
+            ("arbius-dev", "arbius", "arbius-engine", 42161),
+            ("iexec-dev", "iexec", "iexec-poco-6.1", 31337),
+        ):
+            with replay(name) as chain:
+                source = {"network": network, "addresses": addresses(name, protocol)}
+                settings = settings_for(database, chain.url, chain_id, [source])
+                settings.chains[0].name = settings.sources[0].chain = network
+                engine = db.engine(database)
+                asyncio.run(run(settings, engine, until_synced=True, watch=lambda jobs: None))
+                engine.dispose()
         yield database

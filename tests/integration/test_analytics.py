@@ -1,9 +1,7 @@
 """The views of `analytics` against the truth of the recordings, and what they promise to SQL users."""
 
-import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,13 +9,11 @@ import psycopg
 import pytest
 
 from indexer.errors import UsageError
-from indexer.ingest.run import run
 from indexer.query.lists import Listing, rows
 from indexer.query.task import find
 from indexer.store import database as db
 from schema.analytics import VIEWS
-from tests.integration.conftest import fresh_database
-from tests.support import addresses, needs_recordings, recording, replay, settings_for
+from tests.support import needs_recordings, recording
 
 pytestmark = needs_recordings
 
@@ -30,24 +26,6 @@ IEXEC_STATUS = {
     "UNSET": "open", "ACTIVE": "running", "REVEALING": "review", "COMPLETED": "succeeded", "FAILED": "failed",
     "TIMEOUT": "claimable",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def filled(server_url: str, template: str) -> Iterator[str]:
-    """A database with both recordings."""
-    with fresh_database(server_url, template) as database:
-        for name, network, protocol, chain_id in (
-            ("arbius-dev", "arbius", "arbius-engine", 42161),
-            ("iexec-dev", "iexec", "iexec-poco-6.1", 31337),
-        ):
-            with replay(name) as chain:
-                source = {"network": network, "addresses": addresses(name, protocol)}
-                settings = settings_for(database, chain.url, chain_id, [source])
-                settings.chains[0].name = settings.sources[0].chain = network
-                engine = db.engine(database)
-                asyncio.run(run(settings, engine, until_synced=True, watch=lambda jobs: None))
-                engine.dispose()
-        yield database
 
 
 def ask(database: str, query: str) -> list[Any]:

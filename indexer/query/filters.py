@@ -1,0 +1,104 @@
+"""Filters as people write them: `column=value`, `column>value`, `column=0xab*`."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import sqlalchemy as sa
+
+from indexer.errors import UsageError
+from schema.analytics import work
+
+STATUSES = ("open", "running", "review", "disputed", "claimable", "succeeded", "failed", "cancelled")
+NETWORKS = ("arbius", "iexec", "koii", "aidbox")
+_CHOICES = {"status": STATUSES, "network": NETWORKS}
+
+Listed = sa.TableClause | sa.Subquery
+
+
+def condition(view: Listed, text: str) -> sa.ColumnElement[bool]:
+    """What `text` asks of a row of `view`. Raises UsageError for an unknown name, operator or value.
+
+    Tasks also have `owner`, which is the requester, and `worker`: tasks that this account worked on.
+    """
+    name, operator, value = parts(text)
+    whose = view.name.removesuffix("_by_stage")
+    if whose == "tasks" and name == "worker" and operator == "=":
+        return _worked_on(view, value.lower() if value.startswith("0x") else value)
+    if whose == "tasks" and name == "owner":
+        name = "requester"
+    column = view.c[nearest_or_fail(name, view.c.keys(), f"column of {whose}")]
+    if name in _CHOICES and operator in ("=", "!="):
+        nearest_or_fail(value, _CHOICES[name], name)
+    if operator == "=" and value.endswith("*"):
+        return _begins(column, value[:-1])
+    typed = value_of(column, value)
+    return {
+        "=": column == typed, "!=": column != typed, "<": column < typed, "<=": column <= typed, ">": column > typed,
+        ">=": column >= typed,
+    }[operator]  # fmt: skip
+
+
+def parts(text: str) -> tuple[str, str, str]:
+    """Column, operator and value of a filter. Raises UsageError."""
+    found = re.fullmatch(r"(\w+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)
+    if found is None:
+        raise UsageError(f"{text!r} is no filter: write column=value, column<value, column>value or column!=value.")
+    return found[1], found[2], found[3]
+
+
+def nearest_or_fail(name: str, known: Iterable[str], what: str) -> str:
+    """`name` if it is known. Raises UsageError that names the nearest known one and lists them."""
+    names = list(known)
+    if name in names:
+        return name
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}? Known are" if close else "known are"
+    raise UsageError(f"There is no {what} {name!r}; {hint} {', '.join(names)}.")
+
+
+def value_of(column: sa.ColumnElement[Any], text: str) -> object:
+    """`text` as a value of the column's type. Raises UsageError."""
+    kind = column.type
+    try:
+        if isinstance(kind, sa.DateTime):
+            moment = datetime.fromisoformat(text)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if isinstance(kind, sa.Date):
+            return date.fromisoformat(text)
+        if isinstance(kind, sa.BigInteger):
+            return _number(int(text), 2**63)
+        if isinstance(kind, sa.Numeric):
+            return _number(Decimal(text), Decimal(10) ** 1000)
+    except (ValueError, InvalidOperation):
+        raise UsageError(f"{text!r} is no value for {column.name}, which holds {_what(kind)}.") from None
+    if "\0" in text:
+        raise UsageError(f"{text!r} is no value for {column.name}: no text of the database holds a NUL.")
+    return text.lower() if text.startswith(("0x", "0X")) else text
+
+
+def _number(value: Any, bound: Any) -> Any:
+    if not -bound < value < bound:  # false for NaN, too
+        raise ValueError
+    return value
+
+
+def _worked_on(view: Listed, worker: str) -> sa.ColumnElement[bool]:
+    names = ("chain_id", "contract", "task_id")
+    mine = sa.select(*(work.c[name] for name in names)).where(work.c.worker == worker)
+    return sa.tuple_(*(view.c[name] for name in names)).in_(mine)
+
+
+def _begins(column: sa.ColumnElement[Any], value: str) -> sa.ColumnElement[bool]:
+    if not isinstance(column.type, sa.Text):
+        raise UsageError(f"{column.name} holds {_what(column.type)}, which have no beginning: {value}* is no value.")
+    return column.startswith(value.lower() if value.startswith(("0x", "0X")) else value, autoescape=True)
+
+
+def _what(kind: sa.types.TypeEngine[Any]) -> str:
+    if isinstance(kind, sa.DateTime):
+        return "times like 2025-06-01 or 2025-06-01T12:00:00Z"
+    return "dates like 2025-06-01" if isinstance(kind, sa.Date) else "numbers"
