@@ -238,11 +238,10 @@ def test_a_task_by_a_part_of_its_id_is_the_same_in_all_views(database: sa.Connec
         assert len(found.disputes) == len(found.work) == 1
         assert all(payment.kind in ("fee", "reward") for payment in found.payments)
     settled = [truth["taskid"] for truth, _, _ in iexec() if truth["status"] >= 3][::40]
-    for key in [truth["id"], *settled]:
-        every = sa.text("SELECT count(*) FROM analytics.payments WHERE task_id = :key")
-        paid = len(ask(database, task_by_id(key)).payments)
-        assert paid == database.scalar(every, {"key": key})
-        assert paid or key == truth["id"]
+    every = sa.text("SELECT count(*) FROM analytics.payments WHERE task_id = :key")
+    paid = {key: len(ask(database, task_by_id(key)).payments) for key in [truth["id"], *settled]}
+    assert paid == {key: database.scalar(every, {"key": key}) for key in paid}
+    assert sum(paid.values()) > 10
 
 
 def test_tasks_are_filtered_by_everything_together(database: sa.Connection) -> None:

@@ -9,6 +9,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from indexer.devnet import Devnet
+from indexer.devnet.arbius import disputes
 from indexer.devnet.arbius.lives import CLAIM, LOST
 from indexer.devnet.arbius.lives import run as live
 from indexer.devnet.arbius.plans import Plan as Fates
@@ -93,12 +94,18 @@ def leave_in_the_middle(devnet: Devnet) -> None:
 
 def leave_voters_unpaid(devnet: Devnet) -> None:
     """A contestation whose votes were counted, but not all paid off."""
-    traffic, tasks = devnet._traffic, devnet.arbius.engines["one"].tasks
-    before = set(tasks)
+    traffic, engine = devnet._traffic, devnet._traffic.world.engines["one"]
+    before = set(engine.facts.tasks)
     traffic.spawn(live(traffic.world, Fates("one", (LOST,))))
-    while not any(c.finishes for key in set(tasks) - before if (c := tasks[key].contestation)):
+    while True:
         _step(traffic)
-    traffic._ready.clear()
+        contested = [engine.facts.tasks[key] for key in set(engine.facts.tasks) - before]
+        for task in contested:
+            if task.contestation and traffic._ready[0][0] >= (end := engine.facts.deadline(task.contestation)):
+                traffic._ready.clear()
+                count = disputes._finish(engine, task, task.contestation.contester, 1)
+                traffic.world.chain.mine([count], end + 5)
+                return
 
 
 def test_every_ready_call_succeeds(world: World) -> None:
