@@ -216,6 +216,11 @@ class Chain(Part):
         return [rpc for rpc in self.rpc if rpc.url.get_secret_value().startswith("http")]
 
     @property
+    def hosts(self) -> set[str]:
+        """Hosts and ports of these: an endpoint is a provider of its own where these differ."""
+        return {urlsplit(rpc.url.get_secret_value()).netloc.rpartition("@")[2] for rpc in self.http}
+
+    @property
     def websockets(self) -> list[Rpc]:
         """The endpoints that tell of new blocks by themselves."""
         return [rpc for rpc in self.rpc if rpc.url.get_secret_value().startswith("ws")]
@@ -232,8 +237,9 @@ class Source(Part):
     start_block: int | None = Field(
         None, ge=0, le=LARGEST, description="first block to read; default: where the contract begins"
     )
-    evidence: Literal["single", "head-bound", "bloom"] = Field(
-        "head-bound", description="least evidence of completeness with which a range counts as covered"
+    evidence: Literal["single", "head-bound", "bloom", "receipts", "second-provider"] = Field(
+        "head-bound",
+        description="least evidence of completeness with which a range counts as covered; second-provider needs two",
     )
 
 
@@ -280,6 +286,11 @@ class Settings(BaseSettings):
             if source.chain not in names:
                 near = _nearest(source.chain, names)
                 raise ValueError(f"a [[sources]] entry names the chain {source.chain!r}, which is no [[chains]]{near}")
+            if source.evidence == "second-provider" and len(self.chain(source.chain).hosts) < 2:
+                raise ValueError(
+                    f'evidence = "second-provider" needs http(s) endpoints of two providers, but chain {source.chain} '
+                    f"has one; add another, or choose receipts"
+                )
             if (kind := self.chain(source.chain).kind) != KINDS[source.network]:
                 need = KINDS[source.network]
                 raise ValueError(f"{source.network} needs a chain of kind {need}, but {source.chain} is of kind {kind}")

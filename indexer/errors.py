@@ -25,6 +25,7 @@ TaskscanError
     ├── TooLargeToKeep     a file is larger than it may be
     ├── NotSaved           a file cannot be written
     ├── WrongChain         provider, database and configuration disagree about the chain
+    ├── NoReceipts         receipts are the evidence that was asked for, and nobody gives them
     ├── FinalityBroken     the chain, or a provider, went back on a final block
     ├── DatabaseRefused    no right, read-only, another schema, a full disk
     ├── SetupFailed        a tool that Taskscan needs cannot be installed or started
@@ -189,6 +190,12 @@ class AccessDenied(RpcRefused):
 
 class WrongChain(Terminal):
     """{message}"""
+
+
+class NoReceipts(Terminal):
+    """No provider of chain {chain} gives receipts ({provider}: {message}), so nothing can be proven by them. Add a
+    provider that answers eth_getBlockReceipts or eth_getTransactionReceipt, or set `evidence = "bloom"`.
+    """
 
 
 class FinalityBroken(Terminal):

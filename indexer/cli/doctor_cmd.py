@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from indexer.rpc.profile import Profile
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-WORDS = ("provider", "verdict", "state", "blooms", "times")
+WORDS = ("provider", "verdict", "state", "blooms", "receipts", "times")
 Found = dict[str, list["Profile"]]
 
 
@@ -108,6 +108,7 @@ def _columns(p: "Profile") -> list[tuple[str, str]]:
         ("batch", _cap(p.batch_cap, 0)),
         ("state", state or "-"),
         ("blooms", _word(p.blooms_truthful, "true", "false")),
+        ("receipts", p.receipts or "-"),
         ("times", _word(p.block_timestamp, "in logs", "in headers")),
         ("calls", _number(p.calls)),
     ]

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import msgspec
 
 from indexer.chain.bloom import BLOOM_BYTES, Matcher, contradicts
-from indexer.chain.ranges import Range
+from indexer.chain.ranges import Range, subtract
+from indexer.chain.window import Point
 from indexer.errors import Inconsistent, NotThereYet, RpcRefused, TaskscanError
-from indexer.ingest.fetch import Parsed, Reply, parse
+from indexer.ingest.fetch import Parsed, Reply, ask_all, parse
 from indexer.rpc.batches import in_posts
 from indexer.rpc.identify import headers as headers_of
 from indexer.rpc.pool import Pool
@@ -76,6 +77,21 @@ async def read_range(pool: Pool, provider: Provider, group: Group, piece: Range,
             message = f"blocks {int(below.number, 16)} and {int(above.number, 16)} are of different branches"
             raise Inconsistent(message, provider=provider.name)
     return await read_blocks(pool, provider, group, chain, truthful=truthful)
+
+
+async def read_final(
+    pool: Pool, provider: Provider, group: Group, pieces: Sequence[Range], final: Point, *, truthful: bool
+) -> Parsed:  # fmt: skip
+    """The logs of `group` in final blocks: in ranges bound to the final block, or by hash where nothing binds them.
+
+    Raises what `ask_all` and `read_range` raise.
+    """
+    parsed, far = Parsed(), list(pieces)
+    for piece in pieces:
+        if near := unbound(provider, piece, final.number):
+            parsed += (await read_range(pool, provider, group, near, truthful=truthful)).parsed
+            far = subtract(far, [near])
+    return sorted([*await ask_all(provider, group, far, final), *parsed], key=lambda found: found[1].range)
 
 
 async def _ask_again(

@@ -4,8 +4,10 @@ The header comes in the same batch from the same backend: one that has not got t
 with a shorter list and no error (go-ethereum#24078), but it cannot answer the header.
 """
 
+import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,8 +15,9 @@ import msgspec
 import structlog
 
 from indexer.chain.ranges import Range
+from indexer.chain.sizing import cut
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, MalformedAnswer, NotThereYet, TaskscanError
+from indexer.errors import Inconsistent, MalformedAnswer, NotThereYet, TaskscanError, TooLarge
 from indexer.rpc.batches import in_posts
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
@@ -70,6 +73,27 @@ async def _send(provider: Provider, calls: list[Call]) -> list[msgspec.Raw | Tas
     if provider.max_batch >= 2:
         return await provider.batch(calls)
     return [answer for call in calls for answer in await provider.batch([call])]
+
+
+async def ask_all(
+    provider: Provider, group: Group, ranges: Sequence[Range], bound: Point, doubt: str | None = None
+) -> Parsed:  # fmt: skip
+    """The logs of all `ranges`, in smaller ones where the provider wants that; each batch is bound as in `ask`.
+
+    Raises the first error of a range, TooLarge for a single block, and what `ask` and `parse` raise.
+    """
+    todo, parsed = list(ranges), Parsed()
+    while todo:
+        reply = await ask(provider, group, tuple(todo), bound, patient=True)
+        todo = []
+        for piece, answer in reply.answers:
+            if isinstance(answer, TooLarge) and piece.blocks > 1:
+                todo += cut(piece, max(1, min(answer.max_blocks or piece.blocks // 2, piece.blocks // 2)))
+            elif isinstance(answer, TaskscanError):
+                raise answer
+            else:
+                parsed.append(await asyncio.to_thread(parse, reply, piece, answer, "head-bound", doubt))
+    return sorted(parsed, key=lambda found: found[1].range)
 
 
 def filter_of(group: Group, piece: Range) -> dict[str, object]:

@@ -49,7 +49,7 @@ class Follower:
     def __init__(
         self, chain_id: int, name: str, pool: Pool, store: Store, progress: Progress, scanner: Scanner
     ) -> None:  # fmt: skip
-        self._chain_id, self._store, self._progress = chain_id, store, progress
+        self._chain_id, self._pool, self._store, self._progress = chain_id, pool, store, progress
         self._branches = Branches(chain_id, name, pool, store, progress)
         self._reader = HeadReader(chain_id, pool, store, progress, scanner)
         self._window: Window | None = None
@@ -107,7 +107,9 @@ class Follower:
                 self._checked = await self._branches.tip_holds(self.window, provider)
             if self.fast:
                 return await self._poll_fast(provider)
-            newest = newest or await identify.head(provider)
+            if newest is None:
+                provider, found = await self._pool.hedged(identify.head, provider)
+                newest = found
             await self._catch_up(provider, newest)
             await self._complete(provider)
             return newest
@@ -192,7 +194,7 @@ class Follower:
     async def _once_fast(self, provider: Provider) -> Header:
         tip, due = self.window.tip, self._next
         self._next = None
-        ahead = await self._reader.ask_ahead(provider, self.window, due)
+        provider, ahead = await self._pool.hedged(lambda one: self._reader.ask_ahead(one, self.window, due), provider)
         if due and ahead.seam.hash == due.hash:
             decision = self.window.observe(block_of(due), _seam(tip))
             if isinstance(decision, Extends):

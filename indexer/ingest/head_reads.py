@@ -1,6 +1,5 @@
 """What the groups of a chain lack of the blocks in its window, read by block hash or as ranges bound to held blocks."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +12,8 @@ import structlog
 from indexer.chain.ranges import Range
 from indexer.chain.sizing import cut
 from indexer.chain.window import Block, Window
-from indexer.errors import TaskscanError, TooLarge
 from indexer.ingest.by_hash import UNFINAL, read_blocks
-from indexer.ingest.fetch import Parsed, Reply, ask, filter_of, parse
+from indexer.ingest.fetch import Parsed, Reply, ask_all, filter_of, parse
 from indexer.ingest.progress import Progress
 from indexer.ingest.proof import needs_proof, proven
 from indexer.ingest.scan import Scanner
@@ -70,11 +68,15 @@ class HeadReader:
     async def ask_ahead(self, provider: Provider, window: Window, due: Header | None) -> Ahead:
         """The newest header, the header `due` (else at the tip) once more, and the logs from the tip to it: one batch.
 
-        Groups whose answer failed, or that lack more, are left to `missing`.
+        Groups whose answer failed, that lack more, or that need a proof are left to `missing`.
         """
         tip, number = window.tip.number, int(due.number, 16) if due else window.tip.number
         piece = Range(tip + 1, number)
-        groups = [group for group in await self._ready(window) if group.gaps(number) == [piece]] if due else []
+        groups = [
+            group
+            for group in (await self._ready(window) if due else ())
+            if group.gaps(number) == [piece] and not needs_proof(self._pool, provider, group, self._progress)
+        ]
         calls = [Call("eth_getBlockByNumber", (tag, False)) for tag in ("latest", hex(number))]
         calls += [Call("eth_getLogs", (filter_of(group, piece),)) for group in groups]
         requested_at, began = datetime.now(UTC), time.monotonic()
@@ -115,7 +117,10 @@ class HeadReader:
 
     async def _by_hash(self, provider: Provider, group: Group, held: Sequence[Block]) -> Parsed:
         known = [self._headers.get("0x" + block.hash.hex()) or header_of(block) for block in held]
-        found = await read_blocks(self._pool, provider, group, known, truthful=bool(self._progress.blooms))
+        truthful = bool(self._progress.blooms)
+        _, found = await self._pool.hedged(
+            lambda one: read_blocks(self._pool, one, group, known, truthful=truthful), provider
+        )
         if found.blooms is not None and found.blooms != self._progress.blooms and self._progress.blooms is not False:
             self._progress.blooms = found.blooms
             log.info("blooms judged", action="blooms", chain=self._progress.chain, truthful=found.blooms)
@@ -128,26 +133,9 @@ class HeadReader:
         return [(logs, replace(read, doubt=UNFINAL)) for logs, read in parsed]
 
     async def _by_range(self, provider: Provider, window: Window, group: Group, piece: Range) -> Parsed:
-        """A sparse window's blocks: as few ranges as the provider takes, all in one batch with the last header."""
-        ranges, bound = [piece], next(block.point for block in window.blocks if block.number >= piece.last)
-        while True:
-            reply = await ask(provider, group, tuple(ranges), bound, patient=True)
-            large = {r: answer for r, answer in reply.answers if isinstance(answer, TooLarge)}
-            if not large:
-                break
-            if any(r.blocks == 1 for r in large):
-                raise next(iter(large.values()))
-            ranges = [part for r in ranges for part in (cut(r, _smaller(r, large[r])) if r in large else [r])]
-        parsed = []
-        for part, answer in reply.answers:
-            if isinstance(answer, TaskscanError):
-                raise answer
-            parsed.append(await asyncio.to_thread(parse, reply, part, answer, "head-bound", UNFINAL))
-        return parsed
-
-
-def _smaller(piece: Range, error: TooLarge) -> int:
-    return max(1, min(error.max_blocks or piece.blocks // 2, piece.blocks // 2))
+        """A sparse window's blocks: as few ranges as the provider takes, bound to the next held header."""
+        bound = next(block.point for block in window.blocks if block.number >= piece.last)
+        return await ask_all(provider, group, [piece], bound, UNFINAL)
 
 
 def header_of(block: Block) -> Header:

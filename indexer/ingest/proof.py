@@ -1,34 +1,40 @@
-"""Logs of a range that are proven complete by the headers' blooms, block by block: evidence `bloom`.
+"""Logs of a range that are proven complete by the headers, block by block: evidence `bloom` and `receipts`.
 
 All headers of the range are asked for; they must hang together by their parents' hashes. A block whose bloom excludes
-our contracts has no log of them. Of every other block *all* logs are asked for, by hash and without a filter: their
-indexes must run from 0 on without a hole, and their own bloom must be the header's (Ethereum yellow paper, 4.3.1). What
-an answer lacks is asked for again, and the answers are joined; at last the block's receipts are asked for. The proof
-rests on the chain's blooms being truthful, and cannot see the omission of last logs that repeat the addresses and
-topics of others of the same block.
+our contracts has no log of them. Of every other block *all* logs are asked for.
+
+`receipts`: with all receipts of the block, whose root must be the header's. Nothing can be left out or changed unseen.
+Blooms are used to pass over blocks only where they proved truthful.
+
+`bloom`: the same where a provider gives all receipts of a block at once and their root is right; else by block hash and
+without a filter. Their indexes must run from 0 on without a hole, and their own bloom must be the header's (Ethereum
+yellow paper, 4.3.1). What an answer lacks is asked for again, and the answers are joined. This proof rests on the
+chain's blooms being truthful, and without receipts it cannot see the omission of last logs that repeat the addresses
+and topics of others of the same block.
 """
 
 import hashlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-import msgspec
 import structlog
 
 from indexer.chain.bloom import Matcher, contradicts, of_logs
 from indexer.chain.ranges import Range
+from indexer.chain.receipts import EMPTY_ROOT, logs_of, receipts_root
 from indexer.chain.sizing import cut
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, RpcRefused, TaskscanError
+from indexer.errors import Inconsistent, NoReceipts, NotThereYet, RpcRefused, TaskscanError
 from indexer.ingest.fetch import Parsed
 from indexer.ingest.progress import Progress
 from indexer.rpc.identify import headers
 from indexer.rpc.pool import Pool
+from indexer.rpc.receipts import block_receipts
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header, Log
-from indexer.rpc.wire import decode
 from indexer.store.head import time_of
 from indexer.store.ledger import Group, Read
 
@@ -36,19 +42,18 @@ events = structlog.get_logger(__name__)
 
 HEADERS_AT_ONCE = 90  # with the bound one they fit into one batch, so that they come from one backend
 SAMPLE = 4  # blocks by which blooms are judged at the start
+NO_RECEIPTS = "0x" + EMPTY_ROOT.hex()
 TRIES = 12  # answers about one block that are joined before it counts as not provable
 
 
-class Receipt(msgspec.Struct):
-    """The part of an `eth_getBlockReceipts` item that is used here."""
-
-    logs: list[Log]
+PROVABLE = ("bloom", "receipts")
+"""Levels of evidence that a proof gives."""
 
 
 def needs_proof(pool: Pool, provider: Provider, group: Group, progress: Progress) -> bool:
     """Whether an answer of `provider` about `group` counts only with a proof: that is its least evidence, or the
     provider was caught and there is a way to check it."""
-    return group.evidence == "bloom" or (bool(progress.blooms) and not pool.trusts(provider))
+    return group.evidence in PROVABLE or (bool(progress.blooms) and not pool.trusts(provider))
 
 
 async def calibrate(provider: Provider, newest: Header) -> bool | None:
@@ -57,7 +62,7 @@ async def calibrate(provider: Provider, newest: Header) -> bool | None:
     try:
         chain = await headers(provider, range(max(0, top - SAMPLE + 1), top + 1))
         full = [header for header in chain if len(header.logs_bloom) > len("0x") and int(header.logs_bloom, 16)]
-        answers = [(header, await _ask(provider, header, receipts=False)) for header in full]
+        answers = [(header, (await _ask(provider, header, receipts=False)).logs) for header in full]
     except TaskscanError:
         return None
     if any(contradicts(header.logs_bloom, logs) for header, logs in answers):
@@ -69,7 +74,10 @@ async def calibrate(provider: Provider, newest: Header) -> bool | None:
 async def proven(
     pool: Pool, provider: Provider, group: Group, piece: Range, bound: Point, progress: Progress
 ) -> Parsed:  # fmt: skip
-    """The logs of `group` in `piece`, one entry per 90 blocks. Raises Inconsistent where no answer can be proven.
+    """The logs of `group` in `piece`, one entry per 90 blocks. Raises Inconsistent where no answer can be proven, and
+    NoReceipts where receipts must be had and no provider gives any.
+
+    The level is the group's own, else `bloom` where blooms proved truthful, else `receipts`.
 
     `bound`: a later block that is known to be on the chain; its header comes with those of `piece`.
 
@@ -83,6 +91,7 @@ async def _part(
 ) -> tuple[list[Log], Read]:  # fmt: skip
     requested_at, began = datetime.now(UTC), time.monotonic()
     *chain, last_known = await headers(provider, [*range(piece.first, piece.last + 1), bound.number])
+    level = _level(group, progress)
     _check_linked(chain, provider)
     if last_known.hash != "0x" + bound.hash.hex():
         raise Inconsistent(f"its block {bound.number} is not the one that is known", provider=provider.name)
@@ -91,18 +100,31 @@ async def _part(
     digest, found, size = hashlib.blake2b(digest_size=16), list[Log](), 0
     for header in chain:
         digest.update(header.hash.encode())
-        if matcher.may_match(header.logs_bloom):
-            logs = await _whole_block(pool, provider, header, progress)
+        if not _is_empty(header, matcher, level, progress):
+            logs = await _whole_block(pool, provider, header, progress, level)
             size += sum(len(log.data) for log in logs)
             found += [log for log in logs if log.address in addresses]
     last = chain[-1]
     read = Read(
         range=piece, provider=provider.name, requested_at=requested_at,
         elapsed_ms=round((time.monotonic() - began) * 1000), answer_bytes=size, digest=digest.digest(),
-        logs=len(found), evidence="bloom", bound_block=piece.last, bound_hash=bytes.fromhex(last.hash[2:]),
+        logs=len(found), evidence=level, bound_block=piece.last, bound_hash=bytes.fromhex(last.hash[2:]),
         to_time=time_of(int(last.timestamp, 16)),
     )  # fmt: skip
     return found, read
+
+
+def _level(group: Group, progress: Progress) -> str:
+    if group.evidence in PROVABLE:
+        return group.evidence
+    return "bloom" if progress.blooms else "receipts"
+
+
+def _is_empty(header: Header, matcher: Matcher, level: str, progress: Progress) -> bool:
+    """Whether the header itself says that the block has no log of ours."""
+    if level == "receipts" and header.receipts_root == NO_RECEIPTS:
+        return True
+    return (level == "bloom" or bool(progress.blooms)) and not matcher.may_match(header.logs_bloom)
 
 
 def _check_linked(chain: Sequence[Header], provider: Provider) -> None:
@@ -112,43 +134,62 @@ def _check_linked(chain: Sequence[Header], provider: Provider) -> None:
             raise Inconsistent(message, provider=provider.name)
 
 
-async def _whole_block(pool: Pool, provider: Provider, header: Header, progress: Progress) -> list[Log]:
-    """All logs of a block, complete by its bloom."""
+async def _whole_block(
+    pool: Pool, provider: Provider, header: Header, progress: Progress, level: str
+) -> list[Log]:  # fmt: skip
+    """All logs of a block, proven by the root of its receipts; for `bloom` also by its bloom."""
     known: dict[int, Log] = {}
+    lacking, refused = dict[str, int](), dict[str, RpcRefused]()  # by provider: logs in its shortest answer
     asked = provider
     for attempt in range(TRIES):
-        receipts = attempt >= TRIES // 2
-        before = len(known)
-        answer = await _ask(asked, header, receipts=receipts)
-        good = [log for log in answer if log.block_hash == header.hash and not log.removed]
-        if len(good) < len(answer):
-            events.info(
-                "logs of another branch", action="stray_logs", provider=asked.name, logs=len(answer) - len(good)
-            )
-        for log in good:
-            known.setdefault(int(log.log_index, 16), log)
-        if attempt and len(known) > before:
-            progress.omissions[provider.name] += len(known) - before
-        if _complete(header, known):
-            return [known[index] for index in sorted(known)]
+        answer = None
+        receipts = level == "receipts" or (asked.block_receipts if attempt == 0 else attempt >= TRIES // 2)
+        try:
+            answer = await _ask(asked, header, receipts=receipts, one_by_one=level == "receipts")
+        except RpcRefused as error:
+            refused[asked.name] = error
+        except NotThereYet:
+            pass
+        if answer is not None and all(log.block_hash == header.hash and not log.removed for log in answer.logs):
+            lacking[asked.name] = min(len(answer.logs), lacking.get(asked.name, len(answer.logs)))
+            for log in answer.logs:
+                known.setdefault(int(log.log_index, 16), log)
+            # Receipts that give the bloom but not the root lack a log that repeats others, or the root is of no use.
+            if answer.sealed or (level == "bloom" and _complete(header, known) and (attempt or not receipts)):
+                whole = answer.logs if answer.sealed else [known[index] for index in sorted(known)]
+                _note_omissions(progress, lacking, len(whole))
+                return whole
+        elif answer is not None:
+            events.info("logs of another branch", action="stray_logs", provider=asked.name)
+        if level == "receipts" and len(refused) == len(pool.providers):
+            raise NoReceipts(str(refused[asked.name].facts["message"]), chain=progress.chain, provider=asked.name)
         asked = pool.pick([asked])
-    raise Inconsistent(
-        f"the logs of block {int(header.number, 16)} do not give its bloom, however often they are asked for",
-        provider=provider.name,
-    )
+    what = "receipts root" if level == "receipts" else "bloom"
+    message = f"nothing it says of block {int(header.number, 16)} gives its {what}, however often it is asked"
+    raise Inconsistent(message, provider=provider.name)
 
 
-async def _ask(provider: Provider, header: Header, *, receipts: bool) -> list[Log]:
+def _note_omissions(progress: Progress, lacking: Mapping[str, int], there: int) -> None:
+    for name, held in lacking.items():
+        if held < there:
+            progress.omissions[name] += there - held
+
+
+class _Answer(NamedTuple):
+    """Logs of a block; `sealed`: the header's receipts root proves that they are all there and right."""
+
+    logs: list[Log]
+    sealed: bool = False
+
+
+async def _ask(provider: Provider, header: Header, *, receipts: bool, one_by_one: bool = False) -> _Answer:
     if not receipts:
-        (item,) = await provider.batch([Call("eth_getLogs", ({"blockHash": header.hash},))])
-        return provider.unwrap(item, list[Log])
-    (item,) = await provider.batch([Call("eth_getBlockReceipts", (header.number,))])
-    if isinstance(item, RpcRefused):
-        return []
-    if isinstance(item, TaskscanError):
-        raise item
-    found = decode(item, list[Receipt] | None, provider.name)  # type: ignore[arg-type]
-    return [log for receipt in found or () for log in receipt.logs]
+        return _Answer(await provider.call(Call("eth_getLogs", ({"blockHash": header.hash},)), list[Log]))
+    found = await block_receipts(provider, header, one_by_one=one_by_one)
+    logs = logs_of(found, header.hash)
+    if logs is not None and "0x" + receipts_root(found).hex() == header.receipts_root.lower():
+        return _Answer(logs, sealed=True)
+    return _Answer([log for receipt in found for log in receipt.logs])
 
 
 def _complete(header: Header, known: dict[int, Log]) -> bool:

@@ -14,6 +14,7 @@ from indexer.chain.ranges import Range, subtract
 from indexer.chain.sizing import TARGET_BYTES, TOO_MANY_BYTES, Sizer, cut
 from indexer.chain.window import Point
 from indexer.errors import DatabaseDown, Inconsistent, TaskscanError, TooLarge, Transient
+from indexer.ingest.agree import SECOND, agreed
 from indexer.ingest.budget import Budget
 from indexer.ingest.by_hash import read_range, unbound
 from indexer.ingest.decode import to_batch
@@ -188,12 +189,20 @@ class Scanner:
     async def _by_hash(self, provider: Provider, group: Group, piece: Range) -> Batch:
         found = await read_range(self._pool, provider, group, piece, truthful=bool(self.progress.blooms))
         self.progress.omissions.update(found.omitted)
-        return await self.decode(provider, group, found.parsed, {})
+        return await self._agree(provider, group, found.parsed)
 
     async def _packed(self, provider: Provider, group: Group, reply: Reply, good: list[Answered]) -> Batch:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._decoding, _parse_and_pack, group, reply, good)
-        return found if isinstance(found, Batch) else await self.decode(provider, group, found, {})
+        return found if isinstance(found, Batch) else await self._agree(provider, group, found)
+
+    async def _agree(self, provider: Provider, group: Group, parsed: Parsed) -> Batch:
+        """The rows of `parsed`; where two providers must say the same, what they agree about."""
+        if group.evidence == SECOND:
+            parsed, dispute = await agreed(self._pool, provider, group, parsed, self._final, self.progress)
+            if dispute:
+                await self._store.run(incidents.note, self._chain_id, "ProvidersDiffer", provider.name, dispute)
+        return await self.decode(provider, group, parsed, {})
 
     async def decode(self, provider: Provider, group: Group, parsed: Parsed, times: dict[str, int]) -> Batch:
         """The rows of `parsed`. `times`: Unix time of known blocks, by hash; other headers are asked for where logs do
@@ -261,6 +270,7 @@ def _sort(sizer: Sizer, reply: Reply) -> tuple[list[Answered], list[Range]]:
 
 
 def _parse_and_pack(group: Group, reply: Reply, good: list[Answered]) -> Batch | Parsed:
-    """The rows, or only the logs where headers must tell the time of some first."""
+    """The rows, or only the logs where headers must tell the time of some first, or a second provider is asked."""
     parsed = [parse(reply, piece, raw, group.evidence) for piece, raw in good]
-    return parsed if any(without_time(logs) for logs, _ in parsed) else to_batch(group, parsed, {})
+    wait = group.evidence == SECOND or any(without_time(logs) for logs, _ in parsed)
+    return parsed if wait else to_batch(group, parsed, {})

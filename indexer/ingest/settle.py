@@ -11,10 +11,12 @@ from collections.abc import Iterable
 import structlog
 
 from indexer.chain.ranges import Range, subtract
+from indexer.chain.sizing import cut
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, TaskscanError, TooLarge, Transient
-from indexer.ingest.by_hash import read_range, unbound
-from indexer.ingest.fetch import Parsed, ask, parse
+from indexer.errors import Inconsistent, Transient
+from indexer.ingest.agree import SECOND
+from indexer.ingest.by_hash import read_final
+from indexer.ingest.fetch import Parsed
 from indexer.ingest.progress import Progress
 from indexer.ingest.proof import proven
 from indexer.ingest.scan import Scanner
@@ -35,6 +37,7 @@ MOST_BLOCKS = 1000  # in one second look
 AT_ONCE = 20  # second looks in one poll; the next poll goes on
 SHARE = 0.01  # of all calls: what random second looks may cost
 CALLS = 2  # of one second look: logs and header
+AFRESH = ("wrong", "differs")  # whatever is stored of such blocks is written anew
 TRIES = 4  # answers of one unproven provider that are joined
 
 
@@ -58,13 +61,15 @@ class Settler:
         """
         self._final = final
         await self._distrust_caught()
+        before: list[Doubt] = []
         for _ in range(1000 if all_of_it else 1):
             doubts = await self._store.run(repair.doubted, self._chain_id, MOST_BLOCKS)
             for doubt in doubts[: None if all_of_it else AT_ONCE]:
                 await with_retries(lambda doubt=doubt: self._look_at(doubt), errors=(Transient, Inconsistent))  # type: ignore[misc]
             await self._distrust_caught()
-            if not doubts:
+            if not doubts or doubts == before:
                 break
+            before = doubts
         await self._sample()
 
     async def _sample(self) -> None:
@@ -76,26 +81,48 @@ class Settler:
         if doubt:
             await self._look_at(doubt)
 
+    async def look_at(self, piece: Range) -> None:
+        """Settle the blocks `piece`, about which two answers differ, by a proof, for every group that has read them."""
+        for group in await self._store.run(ledger.load_groups, self._chain_id):
+            for part in cut(piece, MOST_BLOCKS):
+                if not subtract([part], group.covered):
+                    told = await self._store.run(repair.providers_of, group, part)
+                    await self._look_at(Doubt(group.group_id, part, told, "differs"))
+
     async def _look_at(self, doubt: Doubt) -> None:
         groups = await self._store.run(ledger.load_groups, self._chain_id)
         if not groups:
             return
         group = next((group for group in groups if group.group_id == doubt.group_id), groups[0])
-        other = self._pool.another(doubt.providers)
+        wants_two = group.evidence == SECOND
+        other = self._pool.another(doubt.providers, trusted=not wants_two)
+        if wants_two and other is None and doubt.why == "unfinal":
+            return  # it stays in doubt until there is one
         provider = other or self._pool.pick()
-        proof = doubt.why == "distrusted" and other is None and bool(self._progress.blooms)
+        proof = doubt.why == "differs" or (doubt.why == "distrusted" and not other and bool(self._progress.blooms))
         batch = await self._again(provider, group, doubt.range, proof=proof, alone=other is None)
-        looked = repair.everything if doubt.why == "wrong" else repair.compare
-        difference = await self._store.run(looked, batch, doubt.range)
-        if difference.blocks and doubt.why == "wrong":
-            await self._store.run(repair.repair, batch, difference)
+        if (differs := await self._compare(provider, batch, doubt)) and wants_two and not proof:
+            await self._look_at(doubt._replace(why="differs"))
+            return
+        level = batch.reads[0].evidence if proof else "second-provider" if other and not differs else None
+        by = "proof" if proof else provider.name
+        await self._store.run(repair.confirm, group, doubt, by, level)
+
+    async def _compare(self, provider: Provider, batch: Batch, doubt: Doubt) -> bool:
+        """Repair what the second look `batch` shows to be wrong; whether it showed anything."""
+        difference = await self._store.run(repair.compare, batch, doubt.range)
+        if doubt.why in AFRESH:
+            afresh = await self._store.run(repair.everything, batch, doubt.range)
+            culprits = await self._store.run(repair.providers_of, batch.group, doubt.range)
+            if afresh.blocks:
+                await self._store.run(repair.repair, batch, afresh)
+            if difference.blocks and doubt.why == "differs":
+                await self._report(culprits, difference)
         elif difference.blocks:
             await self._judge(provider, batch, doubt, difference)
         elif doubt.why != "distrusted":
             await self._count(doubt.providers, difference.compared, 0)
-        evidence = "bloom" if proof else "second-provider" if other else None
-        by = "proof" if proof else provider.name
-        await self._store.run(repair.confirm, group, doubt, by, evidence)
+        return bool(difference.blocks)
 
     async def _again(self, provider: Provider, group: Group, piece: Range, *, proof: bool, alone: bool) -> Batch:
         if proof:
@@ -109,20 +136,8 @@ class Settler:
         return batch
 
     async def _ranged(self, provider: Provider, group: Group, piece: Range) -> Parsed:
-        """By ranges, bound to the final block; smaller ones where the provider wants that."""
-        if near := unbound(provider, piece, self._final.number):
-            found = await read_range(self._pool, provider, group, near, truthful=bool(self._progress.blooms))
-            far = [await self._ranged(provider, group, rest) for rest in subtract([piece], [near])]
-            return [*(one for parsed in far for one in parsed), *found.parsed]
-        reply = await ask(provider, group, (piece,), self._final, patient=True)
-        ((_, answer),) = reply.answers
-        if isinstance(answer, TooLarge) and piece.blocks > 1:
-            middle = piece.first + piece.blocks // 2
-            halves = (Range(piece.first, middle - 1), Range(middle, piece.last))
-            return [found for half in halves for found in await self._ranged(provider, group, half)]
-        if isinstance(answer, TaskscanError):
-            raise answer
-        return [parse(reply, piece, answer, "head-bound")]
+        truthful = bool(self._progress.blooms)
+        return await read_final(self._pool, provider, group, [piece], self._final, truthful=truthful)
 
     async def _judge(self, provider: Provider, batch: Batch, doubt: Doubt, difference: Difference) -> None:
         """Who was wrong? Repair what is stored, and distrust whoever left logs out."""

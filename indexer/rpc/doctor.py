@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from indexer.chain.bloom import of_logs
+from indexer.chain.receipts import EMPTY_ROOT, receipts_root
 from indexer.errors import MalformedAnswer, NotThereYet, RpcRefused, TaskscanError, TimedOut, TooLarge
 from indexer.rpc import identify
 from indexer.rpc.profile import Profile
+from indexer.rpc.receipts import block_receipts, gives_receipts
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header, Log
@@ -29,6 +31,7 @@ STATES = (1_000_000, 10_000, 1_000, 128)  # blocks below the head
 RESULTS = (2_500, 11_000)  # logs to ask for: most limits are 1,000, 2,000 or 10,000
 ENOUGH_CALLS = 38  # after which no further probe begins
 TAG_ALIVE = 64  # blocks after which a finalized tag that still says 0 does not move
+NO_RECEIPTS = "0x" + EMPTY_ROOT.hex()
 NO_BITS = 2049  # what stands for a bloom without any of its 2048 bits
 
 
@@ -64,7 +67,7 @@ async def examine_all(providers: Sequence[Provider], chain_id: int) -> list[Prof
 
 
 async def _examine(case: _Case) -> None:
-    for probe in (_batches, _finality, _ranges, _old_logs, _state, _blooms, _results):
+    for probe in (_batches, _finality, _ranges, _old_logs, _state, _blooms, _receipts, _results):
         if not case.profile.problem and case.provider.calls < ENOUGH_CALLS:
             await _guard(probe, case)
     case.profile.calls = case.provider.calls
@@ -212,6 +215,20 @@ async def _blooms(case: _Case) -> None:
         if logs or _bits(header) < NO_BITS:
             fits.append(header.logs_bloom.lower() == "0x" + of_logs(logs).hex())
     profile.blooms_truthful = all(fits) if fits else None
+
+
+async def _receipts(case: _Case) -> None:
+    """Do the receipts of a block give its header's receipts root? Of the newest blocks one that has some is taken."""
+    full = [header for header in case.headers if header.receipts_root not in ("0x", NO_RECEIPTS)]
+    if not full:
+        return
+    header = min(full, key=_bits)
+    try:
+        found = await _twice(lambda: block_receipts(case.provider, header, one_by_one=False))
+        fits = "0x" + receipts_root(found).hex() == header.receipts_root.lower()
+        case.profile.receipts = "by block" if fits else "none"
+    except RpcRefused:
+        case.profile.receipts = "one by one" if await _twice(lambda: gives_receipts(case.provider, header)) else "none"
 
 
 def _bits(header: Header) -> int:

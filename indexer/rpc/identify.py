@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
-from indexer.errors import Inconsistent, NotThereYet, RpcRefused, TooLarge, WrongChain
+from indexer.errors import (
+    Inconsistent,
+    NotThereYet,
+    RpcRefused,
+    TaskscanError,
+    TooLarge,
+    Transient,
+    WrongChain,
+)
 from indexer.rpc import wire
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
@@ -13,7 +21,7 @@ NULL_TRIES = 3  # a lagging backend behind the same URL can answer null once
 
 async def check_chain(provider: Provider, chain_id: int) -> None:
     """Raise WrongChain unless `provider` serves `chain_id` (EIP-155, `eth_chainId`)."""
-    served = wire.quantity(await provider.call(Call("eth_chainId"), str), provider.name)
+    served = await chain_id_of(provider)
     if served != chain_id:
         raise WrongChain(
             f"{provider.name} serves chain {served}, but chain {chain_id} was asked for. "
@@ -21,6 +29,11 @@ async def check_chain(provider: Provider, chain_id: int) -> None:
             served=served,
             wanted=chain_id,
         )
+
+
+async def chain_id_of(provider: Provider) -> int:
+    """Which chain `provider` serves (EIP-155, `eth_chainId`)."""
+    return wire.quantity(await provider.call(Call("eth_chainId"), str), provider.name)
 
 
 async def first_block(provider: Provider) -> tuple[int, str]:
@@ -74,10 +87,25 @@ async def headers(provider: Provider, numbers: Sequence[int]) -> list[Header]:
 
 
 async def _headers_once(provider: Provider, numbers: Sequence[int]) -> list[Header]:
+    """One batch; what fails or is missing in it while others came is asked for again, alone."""
+    found = await _batch(provider, numbers)
+    for _ in range(NULL_TRIES - 1):
+        lacking = [n for n, item in enumerate(found) if item is None or isinstance(item, Transient)]
+        if not lacking or len(lacking) == len(numbers):
+            break
+        for n, item in zip(lacking, await _batch(provider, [numbers[n] for n in lacking]), strict=True):
+            found[n] = item
+    for item in found:
+        if isinstance(item, TaskscanError):
+            raise item
+    return [as_header(provider, item, n) for item, n in zip(found, numbers, strict=True)]  # type: ignore[arg-type]
+
+
+async def _batch(provider: Provider, numbers: Sequence[int]) -> list[Header | TaskscanError | None]:
     items = await provider.batch([Call("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
     return [
-        as_header(provider, provider.unwrap(item, Header | None), number)  # type: ignore[arg-type]
-        for item, number in zip(items, numbers, strict=True)
+        item if isinstance(item, TaskscanError) else provider.unwrap(item, Header | None)  # type: ignore[arg-type]
+        for item in items
     ]
 
 

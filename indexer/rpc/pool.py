@@ -76,13 +76,16 @@ class Pool:
         self._next = (index + 1) % len(self.providers)
         return self.providers[index]
 
-    def another(self, than: Collection[str]) -> Provider | None:
-        """A trusted provider that is well and whose name is not in `than`, to confirm what those said; or None."""
+    def another(self, than: Collection[str], *, trusted: bool = True) -> Provider | None:
+        """A trusted provider that is well and whose name is not in `than`, to confirm what those said; or None.
+
+        With `trusted=False` it does not matter whether it was caught lying.
+        """
         excluded = [provider for provider in self.providers if provider.name in than]
         if len(excluded) == len(self.providers):
             return None
-        index = self._choose(excluded, trusted=True)
-        return self.providers[index] if self._rank(index, excluded, trusted=True) == (False, 0, 0.0) else None
+        index = self._choose(excluded, trusted)
+        return self.providers[index] if self._rank(index, excluded, trusted) == (False, 0, 0.0) else None
 
     async def run(self, do: Callable[[Provider], Awaitable[T]]) -> T:
         """`do` with one provider, and when that one cannot be had, with each other one once. Raises the last error."""
@@ -100,15 +103,18 @@ class Pool:
                 self.worked(provider)
                 return result
 
-    async def hedged(self, do: Callable[[Provider], Awaitable[T]]) -> T:
-        """`run` for reads that must be fast: a second provider is asked, too, when the first one has not answered
-        within its 95th percentile. The first answer counts, the other request is cancelled."""
+    async def hedged(
+        self, do: Callable[[Provider], Awaitable[T]], first: Provider | None = None
+    ) -> tuple[Provider, T]:  # fmt: skip
+        """`run` for reads that must be fast, beginning with `first`: a second provider is asked, too, when the first
+        has not answered within its 95th percentile. The first answer counts, with who gave it; the other request is
+        cancelled, and its failure is none. `do` must change nothing."""
         tried: list[Provider] = []
         asked: dict[asyncio.Future[T], Provider] = {}
         try:
             while True:
                 if not asked or self._second_is_well(tried):
-                    tried.append(self.pick(tried))
+                    tried.append(first if first and not tried else self.pick(tried))
                     asked[asyncio.ensure_future(do(tried[-1]))] = tried[-1]
                 patience = _patience(tried[-1]) if len(asked) == 1 and self._second_is_well(tried) else None
                 done, _ = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -116,13 +122,15 @@ class Pool:
                     provider = asked.pop(task)
                     try:
                         result = task.result()
-                    except FAILOVER as error:
-                        self.failed(provider, error)
-                        if not asked and len(tried) == len(self.providers):
+                    except TaskscanError as error:
+                        elsewhere = isinstance(error, FAILOVER) and len(tried) < len(self.providers)
+                        if isinstance(error, FAILOVER):
+                            self.failed(provider, error)
+                        if not asked and not elsewhere:
                             raise
                     else:
                         self.worked(provider)
-                        return result
+                        return provider, result
         finally:
             for task in asked:
                 task.cancel()

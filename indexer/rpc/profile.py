@@ -22,8 +22,9 @@ class Profile:
     `batch_cap`: most calls that one batch takes (0: no limit was met); `state_depth`: blocks below the head of which
     it still has the state (all: as many as the chain has); `old_logs`: it has the logs of the chain's beginning.
     `finalized_lag`: blocks between the newest and the finalised one, None where that tag does not move. `behind`:
-    blocks and `behind_seconds` seconds that its head lay behind the newest head of all providers. `block_seconds`:
-    seconds between blocks. `latency_ms`: milliseconds for a small question, the median. `calls`: what this cost.
+    blocks and `behind_seconds` seconds that its head lay behind the newest head of all providers. `receipts`: whether
+    it gives those of a block so that they prove its logs: by block, one by one, none. `block_seconds`: seconds between
+    blocks. `latency_ms`: milliseconds for a small question, the median. `calls`: what this cost.
     """
 
     provider: str
@@ -44,6 +45,7 @@ class Profile:
     block_timestamp: bool | None = None
     finalized_lag: int | None = None
     blooms_truthful: bool | None = None
+    receipts: str | None = None
     behind: int = 0
     behind_seconds: float = 0.0
     calls: int = 0
@@ -90,6 +92,10 @@ def _of_head(p: Profile) -> Sequence[str]:
         found.append(f"Its newest block lies {p.behind:,} blocks ({p.behind_seconds:,.0f} s) behind: it lags.")
     if p.latency_ms is not None and p.latency_ms > SLOW_MS:
         found.append(f"It takes {p.latency_ms:,.0f} ms for a small question: events will be seen late.")
+    if p.receipts == "none":
+        found.append("It gives no receipts that fit its headers: `evidence` can be bloom at most.")
+    if p.receipts == "one by one":
+        found.append('It gives receipts one by one only: `evidence = "receipts"` costs a call per transaction.')
     if p.blooms_truthful is False:
         found.append("The blooms in its headers do not fit its logs: nothing can be proved by them.")
     return found
@@ -98,7 +104,10 @@ def _of_head(p: Profile) -> Sequence[str]:
 def _of_limits(p: Profile) -> Sequence[str]:
     found = []
     if p.batch_cap == 1:
-        found.append("It takes no batches: each call goes alone.")
+        found.append(
+            "It takes no batches: each call goes alone, and ranges more than 128 blocks below the final one are bound "
+            "to no header. If it may lag that far, set `evidence` to bloom or receipts."
+        )
     elif p.batch_cap and p.batch_cap < SHORT_BATCH:
         found.append(f"It takes at most {p.batch_cap} calls in one batch.")
     if p.block_timestamp is False:

@@ -37,7 +37,8 @@ class Provider(AsyncHTTPProvider):
 
     Counters: `calls` (JSON-RPC calls, each one in a batch counts), `requests` (posts), `bytes_in` (decompressed),
     `methods` (calls by method). `score`: how it has done.
-    `max_batch`: calls that one batch may hold, as far as is known.
+    `max_batch`: calls that one batch may hold, as far as is known. `block_receipts`: whether it gives all receipts of
+    a block at once, as far as is known.
     """
 
     global_ccip_read_enabled = False  # a contract must not make us fetch URLs
@@ -51,6 +52,7 @@ class Provider(AsyncHTTPProvider):
         self.calls = self.requests = self.bytes_in = 0
         self.methods: Counter[str] = Counter()
         self.max_batch = FIRST_BATCH
+        self.block_receipts = True
         self._endpoint = endpoint
         self._post: Post = post or HttpPost(endpoint)
 

@@ -39,3 +39,4 @@ class Header(msgspec.Struct, rename="camel", gc=False, frozen=True):
     parent_hash: str
     timestamp: str
     logs_bloom: str = "0x"
+    receipts_root: str = "0x"

@@ -100,6 +100,7 @@ class Read:
     bound_hash: bytes | None = None
     to_time: datetime | None = None
     doubt: str | None = None
+    confirmed_by: str | None = None
 
 
 def load_groups(connection: sa.Connection, chain_id: int) -> list[Group]:
@@ -178,6 +179,8 @@ def _read_row(group: Group, read: Read) -> dict[str, object]:
         "bound_block": read.bound_block,
         "bound_hash": read.bound_hash,
         "doubt": read.doubt,
+        "confirmed_by": read.confirmed_by,
+        "confirmed_at": read.requested_at if read.confirmed_by else None,
     }
 
 

@@ -3,7 +3,8 @@
 All functions work inside the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -25,7 +26,8 @@ class Doubt(NamedTuple):
     """Blocks of one group, which may have been joined with another since, that need a second look, and who answered
     about them first.
 
-    `why`: unfinal (they were not final when read), distrusted (that provider was caught), wrong (a check failed).
+    `why`: unfinal (they were not final when read), distrusted (that provider was caught), wrong (a check failed),
+    differs (a second provider says something else), sample.
     """
 
     group_id: int
@@ -49,18 +51,22 @@ class Difference(NamedTuple):
 
 
 def doubted(connection: sa.Connection, chain_id: int, most: int) -> list[Doubt]:
-    """Final blocks that need a second look, lowest first: neighbouring reads together, at most `most` blocks each."""
+    """Final blocks that need a second look, lowest first: neighbouring reads together, at most `most` blocks each.
+
+    Where a second provider must say the same, reads of different providers stay apart, so that there is an other one.
+    """
     final = sa.select(chains.c.final_block).where(chains.c.chain_id == chain_id).scalar_subquery()
     r = reads.c
     query = sa.select(r.group_id, r.from_block, r.to_block, r.provider, r.doubt).where(
         r.chain_id == chain_id, r.doubt.is_not(None), r.to_block <= final
     )
+    strict = set(connection.scalars(sa.select(groups.c.group_id).where(groups.c.evidence == "second-provider")))
     found: list[Doubt] = []
     for row in connection.execute(query.order_by(r.group_id, r.from_block, r.to_block)):
         last = found[-1] if found else None
         joins = (
             last and (last.group_id, last.why) == (row.group_id, row.doubt) and last.range.last + 1 == row.from_block
-        )
+        ) and (row.group_id not in strict or last.providers == {row.provider})
         if last and joins and row.to_block - last.range.first < most:
             found[-1] = last._replace(
                 range=Range(last.range.first, row.to_block), providers=last.providers | {row.provider}
@@ -176,10 +182,13 @@ def repair(connection: sa.Connection, batch: Batch, difference: Difference) -> N
     lock(connection, group.chain_id)
     ledger.lock_group(connection, group.group_id)
     span = Range(blocks[0], blocks[-1])
+    agree = _agree(connection, group.chain_id, span)
     before = {network: _touched(connection, group, network, span) for network in _networks(group)}
     for table, gone in difference.extra.items():
         _remove(connection, group, table, gone)
     insert_missing(connection, difference.missing)
+    if agree:
+        _count_again(connection, group, difference)
     if batch.born:
         sources.add(connection, group.chain_id, batch.born)
     back = sa.update(groups).where(groups.c.group_id == group.group_id, groups.c.folded_to >= span.first)
@@ -214,12 +223,40 @@ def fold_again(connection: sa.Connection, chain_id: int, first: int) -> None:
     fold_chain(connection, chain_id)
 
 
-def providers_of(connection: sa.Connection, group: Group, blocks: Iterable[int]) -> frozenset[str]:
+def providers_of(connection: sa.Connection, group: Group, blocks: Range | Sequence[int]) -> frozenset[str]:
     """Who answered about these blocks."""
-    r, wanted = reads.c, list(blocks)
-    inside = sa.or_(*(sa.and_(r.from_block <= block, r.to_block >= block) for block in wanted))
+    r, pieces = reads.c, [blocks] if isinstance(blocks, Range) else [Range(block, block) for block in blocks]
+    inside = sa.or_(*(sa.and_(r.from_block <= piece.last, r.to_block >= piece.first) for piece in pieces))
     query = sa.select(r.provider).where(r.chain_id == group.chain_id, inside)
     return frozenset(connection.scalars(query))
+
+
+def _agree(connection: sa.Connection, chain_id: int, span: Range) -> bool:
+    """Whether the tables hold as many logs as the answers about these blocks had: then what is wrong was so in the
+    answers, and they must count anew what is repaired; else the tables were damaged."""
+    r, addresses, networks = reads.c, set[bytes](), set[str]()
+    for group in ledger.load_groups(connection, chain_id):
+        addresses |= {bytes.fromhex(member.address[2:]) for member in group.members}
+        networks |= set(_networks(group))
+    for _ in range(2):  # reads that overlap those that overlap the blocks
+        touching = sa.and_(r.chain_id == chain_id, r.from_block <= span.last, r.to_block >= span.first)
+        ends = sa.select(sa.func.min(r.from_block), sa.func.max(r.to_block), sa.func.sum(r.logs)).where(touching)
+        first, last, total = connection.execute(ends).one()
+        if total is None:
+            return False
+        span = Range(first, last)
+    return len(places(connection, chain_id, list(addresses), networks, span)) == int(total)
+
+
+def _count_again(connection: sa.Connection, group: Group, difference: Difference) -> None:
+    """Add what was missing in an answer to the number of its logs, and take off what should not have been in it."""
+    change = Counter(identity(row)[0] for rows in difference.missing.values() for row in rows)
+    change.subtract(place[0] for places in difference.extra.values() for place in places)
+    r = reads.c
+    for block, logs in change.items():
+        around = sa.and_(r.chain_id == group.chain_id, r.from_block <= block, r.to_block >= block)
+        first = sa.select(r.read_id).where(around).order_by((r.group_id == group.group_id).desc(), r.read_id).limit(1)
+        connection.execute(sa.update(reads).where(r.read_id == first.scalar_subquery()).values(logs=r.logs + logs))
 
 
 def _touched(

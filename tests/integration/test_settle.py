@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from indexer.audit.findings import Finding
+from indexer.audit.verify import verify
 from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
 from indexer.ingest.scan import IN_FLIGHT_BYTES
@@ -63,6 +65,15 @@ def fetch(database: str, query: str) -> list[Any]:
         return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
 
+def findings(database: str) -> list[Finding]:
+    """What `taskscan verify` finds."""
+    engine = db.engine(database)
+    try:
+        return [finding for result in verify(engine) for finding in result.findings]
+    finally:
+        engine.dispose()
+
+
 HEADS = (60, 75, 76, 90, 91, 92, 110, 130, 140, 147)
 
 
@@ -84,6 +95,7 @@ def test_a_provider_that_omits_logs_is_caught_by_another_one_and_all_it_said_is_
     scores = fetch(migrated, "SELECT provider, distrusted_at IS NOT NULL, logs_omitted > 0 FROM chain.providers")
     assert sorted(row for row in scores if row[1]) == [(liars, True, True)]
     assert fetch(migrated, "SELECT count(*) FROM chain.reads WHERE doubt IS NOT NULL AND to_block <= 127") == [(0,)]
+    assert findings(migrated) == []
     assert "left out" in fetch(migrated, "SELECT message FROM analytics.incidents WHERE kind = 'Distrusted'")[0][0]
 
 

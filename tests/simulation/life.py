@@ -16,6 +16,7 @@ from indexer.ingest.scan import IN_FLIGHT_BYTES
 from indexer.ingest.wake import Wake
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.rate import Throttle
+from indexer.rpc.score import Score
 from indexer.rpc.transport import Post, Provider
 from indexer.rpc.types import Header
 from indexer.rpc.wire import decode
@@ -183,6 +184,7 @@ class Life:
         provider = Provider(endpoint, self._post(self._nodes[endpoint.name]))
         clock = asyncio.get_running_loop().time
         provider.throttle = Throttle(endpoint.name, None, endpoint.timeout, clock=clock)
+        provider.score = Score(endpoint.name, clock)
         return provider
 
     def _post(self, node: Post) -> Post:

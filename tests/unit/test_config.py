@@ -188,7 +188,11 @@ def test_a_misspelt_key_is_told_with_the_nearest_right_one(wrong: dict[str, Any]
         (source(addresses=["0x12"]), "sources[0].addresses[0]: '0x12' is not an address: 0x and 40 hexadecimal digits"),
         (source(addresses=HUB), "sources[0].addresses: Input should be a valid list"),
         (source(start_block=-1), "sources[0].start_block: Input should be greater than or equal to 0"),
-        (source(evidence="hope"), "sources[0].evidence: Input should be 'single', 'head-bound' or 'bloom'"),
+        (
+            source(evidence="hope"),
+            "sources[0].evidence: Input should be 'single', 'head-bound', 'bloom', 'receipts' or 'second-provider'.",
+        ),
+        (source(evidence="second-provider"), 'evidence = "second-provider" needs http(s) endpoints of two providers'),
         (tree(sources=[{"network": "iexec"}]), "sources[0].chain is missing."),
         (source(chain="oen"), "a [[sources]] entry names the chain 'oen', which is no [[chains]]; did you mean one?"),
         (tree(chains=[CHAIN, {**CHAIN, "chain_id": 1}]), "two [[chains]] have the name one."),

@@ -8,7 +8,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from indexer.errors import RateLimited, RpcRefused, ServerFault, TaskscanError, TooLarge, Unreachable, WrongChain
+from indexer.errors import (
+    NotThereYet,
+    RateLimited,
+    RpcRefused,
+    ServerFault,
+    TaskscanError,
+    TooLarge,
+    Unreachable,
+    WrongChain,
+)
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.pool import GRACE, LONGEST_REST, PROBE_SECONDS, Pool
 from indexer.rpc.rate import LOWEST, Throttle
@@ -161,7 +170,7 @@ async def test_a_slow_head_read_is_hedged_after_its_95th_percentile() -> None:
     quick = second if slow is first else first
     slow.seconds, before = 30.0, quick.asked
     began = time.monotonic()
-    assert await pool.hedged(ask()) == quick.provider.name
+    assert await pool.hedged(ask(), slow.provider) == (quick.provider, quick.provider.name)
     assert time.monotonic() - began < 2
     assert slow.cancelled == 1
     assert quick.asked == before + 1
@@ -173,12 +182,12 @@ async def test_a_failing_head_read_goes_to_the_next_at_once_and_ends_with_the_la
     first, second = Node("first"), Node("second", 0.02)
     first.error = Unreachable("refused", provider="first.example")
     pool = pool_of(first, second)
-    assert await pool.hedged(ask()) == "second.example"
+    assert (await pool.hedged(ask()))[1] == "second.example"
     second.error = ServerFault("HTTP 500", provider="second.example")
     with pytest.raises((Unreachable, ServerFault)):
         await pool.hedged(ask())
     alone = Node("alone", 0.1)
-    assert await pool_of(alone).hedged(ask()) == "alone.example"
+    assert (await pool_of(alone).hedged(ask()))[1] == "alone.example"
     alone.error = ServerFault("HTTP 500", provider="alone.example")
     with pytest.raises(ServerFault):
         await pool_of(alone).hedged(ask())
@@ -191,8 +200,20 @@ async def test_the_hedge_is_never_a_liar() -> None:
         with honest.provider.score.post(["eth_blockNumber"]):
             pass
     pool.distrust(liar.provider, "lied")
-    assert await pool.hedged(ask()) == "honest.example"
+    assert (await pool.hedged(ask()))[1] == "honest.example"
     assert liar.asked == 0
+
+
+async def test_a_hedge_that_has_not_got_the_block_is_no_failure() -> None:
+    slow, behind = Node("slow", 0.4), Node("behind")
+    behind.error = NotThereYet(provider="behind.example", block=7)
+    pool = pool_of(slow, behind)
+    with slow.provider.score.post(["eth_blockNumber"]):
+        pass
+    assert await pool.hedged(ask(), slow.provider) == (slow.provider, "slow.example")
+    assert behind.asked == 1
+    with pytest.raises(NotThereYet):
+        await pool_of(behind).hedged(ask())
 
 
 async def test_admission_starts_with_whoever_answers_and_takes_the_others_in_later() -> None:
