@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 import structlog
 
+from indexer.chain.ranges import Range
 from indexer.chain.window import Point
 from indexer.config import Chain, Rpc, Source
 from indexer.errors import LeaseLost, TaskscanError, Terminal
@@ -121,6 +122,11 @@ class ChainJob:
         await self._note(newest)
         self._wake.saw(newest, self._follower.pace, wall=self.chain.clock == "wall")
         await self._settler.settle(self._follower.window.final, all_of_it=patient)
+
+    async def look_again(self, pieces: Sequence[Range]) -> None:
+        """Settle final blocks about which two answers differ, by a proof. After `tick`. Raises TaskscanError."""
+        for piece in pieces:
+            await self._settler.look_at(piece)
 
     def listen(self, wake: Callable[[], object]) -> None:
         """Subscribe to new heads where an endpoint can tell them; `wake` is called with each."""
