@@ -1,4 +1,4 @@
-"""`python -m tests.bench [events|ingest|sparse|volume|enrich|memory|all]`: measure, and print one table."""
+"""`python -m tests.bench [events|ingest|sparse|head|volume|enrich|memory|all]`: measure, and print one table."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from indexer.store import server
-from tests.bench import enrich, ingest, memory, sparse, volume
+from tests.bench import enrich, head, ingest, memory, sparse, volume
 
 AIMS = {
     "events": {
@@ -27,6 +27,15 @@ AIMS = {
     },
     "sparse": {"calls_per_forced": "<= 1.05"},
     "sparse, limit not named": {},
+    "head": {
+        "calls_per_quiet_poll_slow": "1",
+        "calls_per_poll_kept_up_slow": "<= 2",
+        "calls_per_quiet_poll_fast": "<= 3",
+        "calls_per_poll_kept_up_fast": "<= 3",
+        "second_looks_percent": "<= 1",
+        "latency_ms_p95": "< 1,000",
+        "latency_ms_p100": "< 1,000",
+    },
     "enrich": {"tasks_per_s": ">= 200", "calls_per_100_tasks": "<= 3"},
     "volume": {
         "counts_ms": "< 100",
@@ -43,7 +52,7 @@ AIMS = {
     },
     "memory": {"resident_mb_last": "as first"},
 }
-BENCHES = ("all", "events", "ingest", "sparse", "volume", "enrich", "memory")
+BENCHES = ("all", "events", "ingest", "sparse", "head", "volume", "enrich", "memory")
 Runs = list[dict[str, float]]
 
 
@@ -60,6 +69,8 @@ def main() -> None:
         found["sparse, limit not named"] = sparse.run(given.runs, mute=True)
     if given.bench == "enrich":
         found["enrich"] = enrich.run(given.runs)
+    if given.bench == "head":
+        found["head"] = [head.run_once() for _ in range(given.runs)]
     if given.bench == "volume":
         found["volume"] = volume.run(given.tasks)
     if given.bench == "memory":
