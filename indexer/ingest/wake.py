@@ -11,6 +11,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_REST, LONGEST_REST = 0.5, 15.0  # seconds after a failure, doubled by each further one in a row
 LEAST, MOST = 0.25, 5.0  # seconds between two polls
+SLOWEST = 60.0  # seconds per block: a chain that stood still for a day has no pace, and is not left alone for days
 RETRIES = 8  # polls in the time of one block, once that is overdue
 SILENT = 3.0  # a subscription is believed for this many block times after its last word, and `MOST` seconds more
 
@@ -34,7 +35,7 @@ class Wake:
 
     def due(self, pace: float) -> bool:
         """Whether to poll now; `pace`: seconds per block."""
-        now = self._clock()
+        now, pace = self._clock(), min(pace, SLOWEST)
         if now < max(self._polled_at, self._heard_at):
             self._start_again(max(self._polled_at, self._heard_at) - now)
         if now < self._rests_until:

@@ -128,3 +128,13 @@ def test_it_says_once_that_a_subscription_is_silent() -> None:
     with capture_logs() as said:
         assert polls(wake, clock, 120.0, 12.0) > 3
     assert [line["action"] for line in said] == ["subscription_silent"]
+
+
+def test_a_chain_that_stood_still_for_a_day_is_not_left_to_a_silent_subscription() -> None:
+    """Simulation, seed 44: one leap of block time made the pace three hours, and the silence was believed for nine."""
+    clock = Clock()
+    wake = Wake(clock=clock)
+    wake.hear(header(1, clock.now))
+    wake.take()
+    wake.saw(header(1, clock.now), 10_800.0, wall=False)
+    assert polls(wake, clock, 600.0, 10_800.0) > 3
