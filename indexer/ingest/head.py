@@ -11,12 +11,13 @@ TAG_ALIVE = 64  # blocks after which a tag that still says 0 is taken for one th
 async def ends(provider: Provider, newest: Header | None = None) -> tuple[Header, Header | None]:
     """The newest header and, by the `finalized` tag, the newest final one; None where that tag does not move.
 
-    `newest`: the newest header where it is known already.
+    `newest`: the newest header where it is known already. A final block above it counts as the newest one: a backend
+    that lags told of the other, and that may be of a branch that was lost, so it must not be taken for final.
     """
     newest = newest or await head(provider)
     tagged = await finalized(provider)
     if tagged is not None and (int(tagged.number, 16) > 0 or int(newest.number, 16) < TAG_ALIVE):
-        return newest, min(tagged, newest, key=lambda header: int(header.number, 16))
+        return max(newest, tagged, key=lambda header: int(header.number, 16)), tagged
     return newest, None
 
 

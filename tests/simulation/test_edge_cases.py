@@ -362,6 +362,31 @@ def test_scan_meets_a_backend_on_a_branch_that_was_lost(bench: Bench, seconds: f
     act(bench, scene, seconds)
 
 
+def test_the_head_of_a_lagging_backend_on_a_lost_branch_is_not_final(bench: Bench, seconds: float) -> None:
+    """Simulation, seed 126: of a head at 51 from one backend and a final block 54 from another the lower one won."""
+
+    async def scene(stage: Stage) -> None:
+        stage.world.put([stage.tx()], [stage.tx()], [])
+        await stage.catch_up()
+        lost, node = View(stage.world.chain, stage.world.head.number, FINAL), stage.node
+        stage.world.replace(3, *([stage.tx()] for _ in range(30)))
+        stage.world.final = stage.world.head.number - 5
+        stage.sync()
+
+        def view(request: object) -> View:
+            asks_head = isinstance(request, dict) and request["params"][:1] == ["latest"]
+            return lost if asks_head else node.views[0]
+
+        node.view = view  # type: ignore[method-assign]
+        await stage.end()
+        await stage.poll(3)
+        del node.view
+        await stage.catch_up()
+        await stage.check()
+
+    act(bench, scene, seconds)
+
+
 @pytest.mark.parametrize("longest", [1, 2])
 def test_a_provider_that_takes_short_batches(bench: Bench, seconds: float, longest: int) -> None:
     async def scene(stage: Stage) -> None:
