@@ -58,12 +58,15 @@ After = Annotated[str | None, typer.Option(metavar="PLACE", help="Begin where th
 AsOf = Annotated[
     str | None, typer.Option(metavar="BLOCK|TIME", help="As it was at a block, or at a time such as 2026-01-31T12:00Z.")
 ]
+KnownAt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="As it was shown at a time, with what a reorg has removed since.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def query(
     name: Name, filters: Filters = None, form: Form = Format.table, columns: Columns = "", limit: Limit = 50,
-    after: After = None, as_of: AsOf = None, config: ConfigOption = None,
+    after: After = None, as_of: AsOf = None, known_at: KnownAt = None, config: ConfigOption = None,
 ) -> None:  # fmt: skip
     """List rows of a view: tasks, work, claimable, stuck, expiring and more, filtered by any column.
 
@@ -74,7 +77,7 @@ def query(
     wanted = tuple(part for part in columns.split(",") if part)
     if not wanted and form is Format.table:
         wanted = SHOWN.get(name, ())
-    listing = Listing(name, tuple(filters or ()), wanted, limit, as_of, after)
+    listing = Listing(name, tuple(filters or ()), wanted, limit, as_of, after, known_at)
     listing.query()
     with _connected(config) as connection:
         page = ask(connection, page_of(listing))
@@ -83,13 +86,15 @@ def query(
         err.print(f"more: --after {page.next}")
 
 
-def show(task_id: TaskId, as_of: AsOf = None, config: ConfigOption = None, as_json: Json = False) -> None:
+def show(
+    task_id: TaskId, as_of: AsOf = None, known_at: KnownAt = None, config: ConfigOption = None, as_json: Json = False
+) -> None:  # fmt: skip
     """Show one task: its state, who worked on it, what was paid, and all its events in order.
 
     Example: taskscan show 0x74268c00
     """
     with _connected(config) as connection:
-        task = find(connection, task_id, as_of)
+        task = find(connection, task_id, as_of, known_at)
     if as_json:
         print(json.dumps(task._asdict(), default=plain, indent=2))
     else:
@@ -140,6 +145,8 @@ def _print(task: Found) -> None:
     for title, rows in (("work", task.work), ("payments", task.payments), ("disputes", task.disputes)):
         if rows:
             _section(title, rows)
+    if not task.timeline:
+        return
     table = Table(title="timeline", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("time", "block", "", "status", "who", "arguments"):
         table.add_column(name)

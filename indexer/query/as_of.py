@@ -1,4 +1,4 @@
-"""Tasks as they were at a block or a time of the past; what is not covered is refused, not guessed."""
+"""Tasks as they were at a block or a time, or as they were shown then; what is not covered is refused, not guessed."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -9,6 +9,12 @@ from indexer.errors import NotFound, UsageError
 from indexer.query.asking import Query, Steps, ask, may_refuse
 from schema.analytics import tasks
 from schema.chain import chains
+
+
+def one_of(as_of: str | None, known_at: str | None) -> None:
+    """Raises UsageError where both are given."""
+    if as_of is not None and known_at is not None:
+        raise UsageError("--as-of asks what was true, --known-at what was shown: give one of them.")
 
 
 class Past(NamedTuple):
@@ -30,11 +36,8 @@ def resolve_steps(text: str, chain: str | None = None) -> Steps[list[Past]]:
     Raises UsageError for what is neither and for a block where several chains are meant, NotFound for a chain that is
     not there, NotCovered for what is not read.
     """
-    rows = yield sa.select(chains.c.name, chains.c.chain_id)
-    known = {row["name"]: row["chain_id"] for row in rows}
-    if chain is not None and chain not in known:
-        raise NotFound(f"There is no chain {chain!r} in the database; there are {', '.join(sorted(known)) or 'none'}.")
-    wanted = [known[chain]] if chain is not None else sorted(known.values())
+    known = yield from _chains(chain)
+    wanted = sorted(known.values())
     if text.isdecimal():
         if len(wanted) != 1:
             raise UsageError(f"Block {text} can be of any of {', '.join(sorted(known))}: add the filter chain=NAME.")
@@ -56,6 +59,30 @@ def tasks_at(past: list[Past]) -> sa.Subquery:
     parts = [sa.select(sa.func.analytics.tasks_at(*there).table_valued(*columns).alias(f"at_{n}")) for n, there in
              enumerate(past)]  # fmt: skip
     return sa.union_all(*parts).subquery("tasks")
+
+
+def known_at_steps(text: str, chain: str | None = None, task: str | None = None) -> Steps[sa.Subquery]:
+    """`analytics.tasks` as shown at the wall time `text`, to select from with `may_refuse`. `task`: a whole id.
+
+    Koii's snapshots and Aidbox's versions are not taken back by reorgs, so only EVM chains are asked. Raises UsageError
+    for what is no time and for another kind of chain, NotFound for a chain that is not there.
+    """
+    known = yield from _chains(chain, kind="evm")
+    if not known:
+        raise UsageError("What was known at a time is kept of EVM chains only; --as-of works for the others.")
+    columns = [sa.column(column.name, column.type) for column in tasks.c]
+    asked = [sa.func.analytics.tasks_known_at(number, _time(text), None, task) for number in sorted(known.values())]
+    parts = [sa.select(then.table_valued(*columns).alias(f"known_{n}")) for n, then in enumerate(asked)]
+    return sa.union_all(*parts).subquery("tasks")
+
+
+def _chains(name: str | None, kind: str | None = None) -> Steps[dict[str, int]]:
+    """Name -> chain id: of the chain `name` alone where one is given, and of one kind where that is given."""
+    rows = yield sa.select(chains.c.name, chains.c.chain_id, chains.c.kind).order_by(chains.c.name)
+    if name is not None and name not in (row["name"] for row in rows):
+        there = ", ".join(row["name"] for row in rows) or "none"
+        raise NotFound(f"There is no chain {name!r} in the database; there are {there}.")
+    return {row["name"]: row["chain_id"] for row in rows if name in (None, row["name"]) and kind in (None, row["kind"])}
 
 
 def _time(text: str) -> datetime:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from indexer.errors import UsageError
-from indexer.query.as_of import resolve_steps, tasks_at
-from indexer.query.asking import Query, Row, Steps, ask
+from indexer.query.as_of import known_at_steps, one_of, resolve_steps, tasks_at
+from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from indexer.query.filters import STATUSES, Listed, condition, nearest_or_fail, value_of
 from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts, tasks_by_stage
 
@@ -34,7 +34,8 @@ STAGES: dict[str, tuple[tuple[str, str, object], ...]] = {
 class Listing:
     """What to list: the name of a view, filters (`column=value`), columns (all when empty), and how many rows.
 
-    `as_of`: a block number or a time; of tasks only. `after`: where the page before ended (`Page.next`).
+    `as_of`: a block number or a time, `known_at`: a time; of tasks only, and one of both. `after`: where the page
+    before ended (`Page.next`).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Listing:
     limit: int = 50
     as_of: str | None = None
     after: str | None = None
+    known_at: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -59,8 +61,9 @@ class Listing:
         """
         names = self.names
         view: Listed = VIEWS[self.name] if past is None else past
-        if past is None and self.as_of is not None and self.name != "tasks":
-            raise UsageError("Only tasks are known as of the past: `query tasks --as-of …`.")
+        if past is None and (self.as_of or self.known_at) is not None and self.name != "tasks":
+            raise UsageError("Only tasks are known as of the past: `query tasks --as-of …` or `--known-at …`.")
+        one_of(self.as_of, self.known_at)
         conditions = [condition(view, text) for text in self.filters]
         if past is None and self.name == "tasks" and (stages := _stages(self.filters)):
             c = tasks_by_stage.c
@@ -106,10 +109,12 @@ def page_of(listing: Listing) -> Query[Page]:
     def steps() -> Steps[Page]:
         listing.query()  # mistakes in names are told first
         past = None
+        chain = next((text.removeprefix("chain=") for text in listing.filters if text.startswith("chain=")), None)
         if listing.as_of is not None:
-            chain = next((text.removeprefix("chain=") for text in listing.filters if text.startswith("chain=")), None)
             past = tasks_at((yield from resolve_steps(listing.as_of, chain)))
-        found = yield listing.query(past)
+        elif listing.known_at is not None:
+            past = yield from known_at_steps(listing.known_at, chain)
+        found = yield may_refuse(listing.query(past)) if listing.known_at else listing.query(past)
         names, more = listing.names, len(found) == listing.limit and listing.name != "payments"
         shown = [{name: row[name] for name in names} for row in found]
         return Page(shown, _cursor(found[-1], ORDER[listing.name]) if more and found else None)

@@ -10,12 +10,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from indexer.errors import Ambiguous, NotFound, UsageError
 from indexer.networks.koii.base58 import is_key
 from indexer.query import aidbox
-from indexer.query.as_of import resolve_steps, tasks_at
-from indexer.query.asking import Query, Row, Steps, ask
+from indexer.query.as_of import known_at_steps, one_of, resolve_steps, tasks_at
+from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from schema import metadata
 from schema.analytics import disputes, payments, tasks, timeline, work
 
 FEW = 10
+WHOLE = 66  # characters of an id of an EVM network
 KEYS = ("task", "id", "taskid")
 """Columns of event tables that may hold a task id."""
 _PLACE = ("chain_id", "block_number", "log_index", "block_hash", "block_time", "tx_hash", "tx_index", "address")
@@ -33,17 +34,21 @@ class Found(NamedTuple):
     timeline: list[Row]
 
 
-def find(connection: sa.Connection, text: str, as_of: str | None = None) -> Found:
+def find(connection: sa.Connection, text: str, as_of: str | None = None, known_at: str | None = None) -> Found:
     """The task whose id is `text` or begins with it. Raises UsageError, NotFound, Ambiguous, NotCovered.
 
     `as_of`: a block number or a time. The task, its payments and events are then those of the past; its work and
-    disputes are left out, for they are kept as they are now.
+    disputes are left out, for they are kept as they are now. `known_at`: a wall time; only the task, as it was shown
+    then, even if a reorg has removed it since.
     """
-    return ask(connection, Query(lambda: find_steps(text, as_of)))
+    return ask(connection, Query(lambda: find_steps(text, as_of, known_at)))
 
 
-def find_steps(text: str, as_of: str | None = None) -> Steps[Found]:
+def find_steps(text: str, as_of: str | None = None, known_at: str | None = None) -> Steps[Found]:
     """What `find` does."""
+    one_of(as_of, known_at)
+    if known_at is not None:
+        return (yield from _known(text, known_at))
     task = yield from named(text)
     return (yield from _whole(task) if as_of is None else _past(task, as_of))
 
@@ -51,10 +56,22 @@ def find_steps(text: str, as_of: str | None = None) -> Steps[Found]:
 def named(text: str) -> Steps[Row]:
     """The row of `analytics.tasks` that `text` names. Raises UsageError, NotFound, Ambiguous."""
     wanted = spelled(text)
-    query = sa.select(tasks).where(tasks.c.task_id.startswith(wanted)).limit(FEW + 1)
-    found = yield query
+    found = yield sa.select(tasks).where(tasks.c.task_id.startswith(wanted)).limit(FEW + 1)
     if not found:
         raise NotFound(f"No task {wanted} is in the database. `taskscan status` tells how far it is read.")
+    return _the_one(wanted, found)
+
+
+def _known(text: str, known_at: str) -> Steps[Found]:
+    wanted = spelled(text)
+    then = yield from known_at_steps(known_at, task=wanted if len(wanted) == WHOLE else None)
+    found = yield may_refuse(sa.select(then).where(then.c.task_id.startswith(wanted)).limit(FEW + 1))
+    if not found:
+        raise NotFound(f"No task {wanted} was known at {known_at}.")
+    return Found(_the_one(wanted, found), [], [], [], [], [])
+
+
+def _the_one(wanted: str, found: list[Row]) -> Row:
     if len(found) > 1:
         raise Ambiguous(_listed(wanted, found), list(dict.fromkeys(row["task_id"] for row in found[:FEW])))
     return found[0]

@@ -7,7 +7,11 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from indexer.errors import NotCovered, NotFound, UsageError
 from indexer.ingest.job import ChainJob
+from indexer.query import connect
+from indexer.query.lists import Listing, rows
+from indexer.query.task import find
 from tests.integration.test_as_of import CASES
 from tests.integration.test_follow import follow
 from tests.support import Replay, addresses, needs_recordings, replay
@@ -88,6 +92,7 @@ def test_what_was_shown_then_is_told_after_reorgs(migrated: str, name: str) -> N
     assert sum(1 for n in seen if n) >= 2, "of some moments rows were removed later"
     assert fetch(migrated, "SELECT * FROM analytics.tasks ORDER BY 1, 2, 3, 4, 5") == before, "asking changes nothing"
     _one_task(migrated, chain_id, moments[-1])
+    _by_name(migrated, moments)
     _refused(migrated, chain_id, moments)
 
 
@@ -99,6 +104,27 @@ def _one_task(database: str, chain_id: int, moment: Moment) -> None:
         connection.execute("SET ROLE taskscan_read")
         rows = connection.execute(query.encode(), (chain_id, moment.at, moment.chain_time, task)).fetchall()
         assert len(rows) == 1
+
+
+def _by_name(database: str, moments: list[Moment]) -> None:
+    """`query tasks --known-at` and `show --known-at`, tasks that a reorg has removed included."""
+    now = {row["task_id"] for row in fetch(database, "SELECT task_id FROM analytics.tasks")}
+    with connect(database) as connection:
+        for moment in moments:
+            listing = Listing("tasks", known_at=moment.at.isoformat(), limit=10_000)
+            assert {row["task_id"] for row in rows(connection, listing)} == moment.shown.keys()
+        gone = [(moment, task) for moment in moments for task in moment.shown.keys() - now]
+        for moment, task in gone[:3] or [(moments[-1], min(moments[-1].shown))]:
+            found = find(connection, task[:20], known_at=moment.at.isoformat())
+            assert found.task["submitted_block"] == moment.shown[task]["submitted_block"]
+        with pytest.raises(NotFound, match="was known at"):
+            find(connection, f"0x{7:064x}", known_at=moments[-1].at.isoformat())
+        with pytest.raises(NotCovered, match="lies in the future"):
+            rows(connection, Listing("tasks", known_at="2200-01-01"))
+        with pytest.raises(UsageError, match="give one of them"):
+            find(connection, "0x12", as_of="1", known_at="2026-01-01")
+        with pytest.raises(UsageError, match="Only tasks"):
+            rows(connection, Listing("work", known_at="2026-01-01"))
 
 
 LOSE_ORPHANS = """
