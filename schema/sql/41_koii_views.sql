@@ -134,3 +134,25 @@ SELECT 'koii'::text AS network, t.chain_id, koii.status_of(t.status) AS status, 
 FROM koii.tasks t
 GROUP BY t.chain_id, t.status;
 COMMENT ON VIEW koii.v_status_counts IS 'Tasks of Koii by status, in parts to be added up.';
+
+CREATE OR REPLACE VIEW koii.v_days AS
+SELECT 'koii'::text AS network, d.chain_id, d.day, d.what, d.n, d.amount
+FROM (
+    SELECT chain_id, (started_at AT TIME ZONE 'UTC')::date AS day, 'task' AS what, count(*) AS n, 0::numeric AS amount
+    FROM koii.tasks GROUP BY 1, 2
+    UNION ALL
+    SELECT chain_id, (ended_at AT TIME ZONE 'UTC')::date, 'succeeded', count(*), 0
+    FROM koii.tasks WHERE status = 'depleted' GROUP BY 1, 2
+    UNION ALL
+    SELECT chain_id, (opened_at AT TIME ZONE 'UTC')::date, 'dispute', count(*), 0
+    FROM koii.submission_audits GROUP BY 1, 2
+    UNION ALL
+    SELECT chain_id, (submitted_at AT TIME ZONE 'UTC')::date, 'worker', count(DISTINCT submitter), 0
+    FROM koii.submissions GROUP BY 1, 2
+    UNION ALL
+    SELECT chain_id, (from_at AT TIME ZONE 'UTC')::date, 'reward', count(*), sum(amount)
+    FROM koii.balance_changes WHERE kind = 'reward' GROUP BY 1, 2
+) AS d
+WHERE d.day IS NOT NULL;
+COMMENT ON VIEW koii.v_days IS
+    'What analytics.daily adds up of Koii: rewards of all tokens, disputes by objections to work.';

@@ -1,5 +1,7 @@
 """What the query module tells of Koii tasks and rounds, against the state of the node that was read."""
 
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -33,6 +35,36 @@ def test_states_and_rounds_from_the_database(migrated: str) -> None:
             query.task_state(connection, "nobody")
         assert find(connection, task.id).task["task_id"] == task.id
     engine.dispose()
+
+
+def test_days_of_koii_add_up(migrated: str) -> None:
+    node = Node(seed=22, tasks=2, slot_seconds=1200)
+    node._epoch -= (node._epoch - 600) % 1200  # no slot lies at midnight
+    node.advance(600)
+    with Server(node) as server:
+        sync(migrated, server.url)
+    days: dict[date, Counter[str]] = defaultdict(Counter)
+    workers: dict[date, set[str]] = defaultdict(set)
+    for task in node.tasks.values():
+        days[day_of(node, task.tree["starting_slot"])]["tasks"] += 1
+        for who, (_, slot) in ((w, e) for entries in task.tree["submissions"].values() for w, e in entries.items()):
+            workers[day_of(node, slot)].add(who)
+        for _, slot, _ in (a for held in task.tree["submissions_audit_trigger"].values() for a in held.values()):
+            days[day_of(node, slot)]["disputed"] += 1
+    for day, found in workers.items():
+        days[day]["workers"] = len(found)
+    engine = db.engine(migrated)
+    with engine.connect() as connection:
+        told = connection.execute(sa.text("SELECT day, tasks, disputed, workers FROM analytics.daily")).all()
+    engine.dispose()
+    assert len(days) > 3
+    expected = {(day, n["tasks"], n["disputed"], n["workers"]) for day, n in days.items()}
+    assert set(told) == expected
+    assert sum(n["disputed"] for n in days.values()) > 0
+
+
+def day_of(node: Node, slot: int) -> date:
+    return datetime.fromtimestamp(node._getBlockTime(slot), UTC).date()
 
 
 def compare(connection: sa.Connection, task: Any) -> None:
