@@ -1,7 +1,7 @@
 """The calldata of transactions, in few calls: a whole block where several of its transactions are wanted."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,6 +10,8 @@ from indexer.rpc.transport import Item, Provider
 from indexer.rpc.types import Call
 
 WHOLE_BLOCK = 2  # from so many transactions on, one call for all of the block is cheaper than one for each
+MORE_TRIES = 3  # by hash, for what was not given: a backend that lags answers null, the next one may know it
+FEW = 10  # a node that gives nothing of more than these has none of them
 
 
 class Transaction(msgspec.Struct, gc=False, frozen=True):
@@ -43,7 +45,8 @@ class _Block(msgspec.Struct, gc=False):
 
 
 async def transactions(provider: Provider, places: Iterable[tuple[int, bytes]]) -> dict[bytes, Transaction]:
-    """Transactions by hash; `places` are their blocks and hashes. One that the provider has not got is left out.
+    """Transactions by hash; `places` are their blocks and hashes. One that the provider has not got, however
+    often it is asked, is left out.
 
     Raises Transient errors, RpcRefused and TooLarge.
     """
@@ -52,15 +55,23 @@ async def transactions(provider: Provider, places: Iterable[tuple[int, bytes]]) 
         wanted[block].add(tx_hash)
     whole = [block for block, hashes in wanted.items() if len(hashes) >= WHOLE_BLOCK]
     single = [tx_hash for block, hashes in wanted.items() if len(hashes) < WHOLE_BLOCK for tx_hash in sorted(hashes)]
-    calls = [Call("eth_getBlockByNumber", (hex(block), True)) for block in whole]
-    calls += [Call("eth_getTransactionByHash", ("0x" + tx_hash.hex(),)) for tx_hash in single]
+    every = sorted(set().union(*wanted.values()))
+    found = await _ask(provider, whole, single)
+    for _ in range(MORE_TRIES):
+        lacking = [tx_hash for tx_hash in every if tx_hash not in found]
+        if not lacking or (not found and len(lacking) > FEW):
+            break
+        found |= await _ask(provider, [], lacking)
+    return {tx_hash: found[tx_hash] for tx_hash in every if tx_hash in found}
+
+
+async def _ask(provider: Provider, blocks: Sequence[int], hashes: Sequence[bytes]) -> dict[bytes, Transaction]:
+    """What the provider gives of whole blocks and of single transactions, by hash."""
+    calls = [Call("eth_getBlockByNumber", (hex(block), True)) for block in blocks]
+    calls += [Call("eth_getTransactionByHash", ("0x" + tx_hash.hex(),)) for tx_hash in hashes]
     items = await in_batches(provider, calls)
-    found: list[Transaction] = []
-    for n, answer in enumerate(items):
-        found += _read(provider, answer, n < len(whole))
-    by_hash = {tx.hash.lower(): tx for tx in found}
-    asked = {"0x" + tx_hash.hex(): tx_hash for hashes in wanted.values() for tx_hash in hashes}
-    return {tx_hash: by_hash[text] for text, tx_hash in asked.items() if text in by_hash}
+    found = [tx for n, answer in enumerate(items) for tx in _read(provider, answer, n < len(blocks))]
+    return {_binary(tx.hash): tx for tx in found}
 
 
 def _read(provider: Provider, item: Item, whole: bool) -> list[Transaction]:
