@@ -3,7 +3,7 @@
 CONFIG ?=
 PY := .venv/bin/python
 
-.PHONY: run test lint docs bench simulate mutate memory kill jobs lock clean
+.PHONY: run test lint docs bench simulate mutate memory kill hostile jobs lock clean
 
 run: .venv/.ready
 	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
@@ -38,6 +38,10 @@ memory: .venv/.ready
 
 kill: .venv/.ready
 	@TASKSCAN_KILLS=$(or $(KILLS),100) $(PY) -m pytest tests/integration/test_broken_lines.py -k kill_9
+
+# Recordings behind a provider that does everything wrong, while the chain reorganises.
+hostile: .venv/.ready
+	@TASKSCAN_HOSTILE=$(or $(SEEDS),20) $(PY) -m pytest -n 0 -q -s tests/integration/test_hostile_recordings.py
 
 # Thousands of jobs while workers and servers of the queue are killed and frozen at random.
 jobs: .venv/.ready

@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.command import Inside, Said, taskscan
 from tests.acceptance.node import ENGINE, Node, running
 from tests.integration.test_settle import LIAR, WATCHED, fetch, findings, follow, sources
-from tests.support import addresses, assert_same_logs, needs_recordings, replay, stored_logs, toml_for
+from tests.support import addresses, assert_same_logs, needs_recordings, recorded_logs, replay, stored_logs, toml_for
 
 __all__ = ["taskscan"]
 
@@ -151,7 +151,8 @@ def test_what_to_compare_with_is_said_plainly(migrated: str, taskscan: Inside, t
         name = one.url.removeprefix("http://")
         said = taskscan("verify", "--config", path, "--provider", name, "--sample", "0.01")
         assert said.code == 0
-        assert "second provider: 148 blocks, 4" in said.out, "one portion is the least"
+        logs = len(recorded_logs("iexec-dev", addresses("iexec-dev", *WATCHED)))
+        assert f"second provider: 148 blocks, {logs:,} logs: right" in said.out, "one portion is the least"
         for words, sentence in (
             (("--provider", "nobody.example"), f"No [[chains]] entry has the provider nobody.example: give its URL, or "
              f"one of {name}."),
