@@ -93,8 +93,8 @@ def value(column: sa.Column[Any]) -> Any:
             return b"\x01" * 32
         case JSONB():
             return {"a": ["\U0001f600", 2**70]}
-        case sa.ARRAY():
-            return [b"", b"\xff"]
+        case sa.ARRAY(item_type=kind):
+            return [b"", b"\xff"] if isinstance(kind, sa.LargeBinary) else [value(sa.Column("item", kind))]
         case sa.Text():
             return "truthful" if column.name == "blooms" else "head"
     raise AssertionError(f"no value for {column.type!r}")

@@ -156,7 +156,11 @@ async def test_who_asks_too_often_waits_and_guessing_secrets_too(http: Http) -> 
     assert [answer.status for answer in refused[:20]] == [401] * 20
     assert refused[-1].refusal == (429, "too-many-requests")
     assert int(refused[-1].headers["Retry-After"]) >= 1
-    assert (await http.post(POLL)).status == 429, "from this address nobody gets in for a moment"
+    statuses = set()
+    for n in range(20):  # the quota fills up again by one a second: on a slow machine between two questions
+        guesses = (http.post(POLL, Authorization=basic("tester", f"again {n} {k}")) for k in range(5))
+        statuses |= {answer.status for answer in (await asyncio.gather(*guesses, http.post(POLL)))[5:]}
+    assert 429 in statuses, "from this address nobody gets in for a moment"
 
 
 async def test_a_client_that_floods_is_slowed_down(http: Http) -> None:
