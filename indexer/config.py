@@ -21,102 +21,33 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
 )
 from pydantic import model_validator as validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from indexer.config_values import (
+    KINDS,
+    address,
+    aidbox_url,
+    chain_name,
+    database_url,
+    endpoint,
+    folder,
+    known_network,
+    queue_url,
+    rpc_url,
+    service_url,
+)
 from indexer.errors import ConfigError
-from indexer.networks import NETWORKS
 from indexer.networks.chains import CHAINS, K2_MAINNET
-from indexer.networks.koii.base58 import is_address
 
 DEFAULT_FILE = Path("taskscan.toml")
-KINDS = {**dict.fromkeys(NETWORKS, "evm"), "koii": "k2", "aidbox": "aidbox"}
-"""Network -> kind of the chains that it lives on."""
 LARGEST = 2**63 - 1  # of the database's bigint
 VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
 
 
-def _address(text: str, info: ValidationInfo) -> str:
-    if KINDS.get(info.data.get("network", "")) == "k2":
-        if not is_address(text):
-            raise ValueError(f"{text!r} is not the id of a Koii task: 32 bytes in base58 are needed")
-        return text
-    if info.data.get("network") == "aidbox":
-        raise ValueError("an aidbox source has no addresses: all tasks of the installation are read")
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-        raise ValueError(f"{text!r} is not an address: 0x and 40 hexadecimal digits are needed")
-    return text.lower()
-
-
-def _url(text: SecretStr) -> SecretStr:
-    if not _is_url(text.get_secret_value(), ("http", "https", "ws", "wss")):
-        raise ValueError("an RPC URL begins with http://, https://, ws:// or wss:// and names a host")
-    return text
-
-
-def _http_url(text: SecretStr) -> SecretStr:
-    if not _is_url(text.get_secret_value(), ("http", "https")):
-        raise ValueError("the URL of a service begins with http:// or https:// and names a host")
-    return text
-
-
-def _aidbox_url(text: SecretStr) -> SecretStr:
-    url = text.get_secret_value()
-    if not _is_url(url, ("http", "https")) or "@" in urlsplit(url).netloc:
-        raise ValueError("an Aidbox URL begins with http:// or https:// and names a host; the login has its own keys")
-    return text
-
-
-def _database_url(text: SecretStr) -> SecretStr:
-    if not re.match(r"postgres(ql)?(\+psycopg)?://", text.get_secret_value()):
-        raise ValueError("a database URL begins with postgresql://, as in postgresql://user:password@host:port/name")
-    return text
-
-
-def _queue_url(text: str) -> str:
-    if not _is_url(text, ("http", "https")) or "@" in text:
-        raise ValueError("the URL of a queue begins with http:// or https:// and names a host, without a login")
-    return text
-
-
-def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _folder(path: Path) -> Path:
-    if path == Path() or "\0" in str(path):
-        raise ValueError("a folder is needed, such as .taskscan")
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise ValueError("it begins with the home folder of a user that does not exist") from None
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
-        raise ValueError("a name consists of lower-case letters, digits and dashes")
-    return text
-
-
-def _endpoint(value: object) -> object:
-    return {"url": value} if isinstance(value, str) else value
-
-
-def _network(name: str) -> str:
-    if name not in KINDS:
-        *names, last = sorted(KINDS)
-        raise ValueError(f"this version reads {', '.join(names)} and {last}")
-    return name
-
-
-Address = Annotated[str, AfterValidator(_address)]
-ServiceUrl = Annotated[SecretStr, AfterValidator(_http_url)]
+Address = Annotated[str, AfterValidator(address)]
+ServiceUrl = Annotated[SecretStr, AfterValidator(service_url)]
 
 
 class Part(BaseModel):
@@ -128,10 +59,10 @@ class Part(BaseModel):
 class Database(Part):
     """Where the tables live. Without `url` Taskscan runs a PostgreSQL of its own in `data_dir`."""
 
-    url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
+    url: Annotated[SecretStr, AfterValidator(database_url)] | None = Field(
         None, description="postgresql://user:password@host:port/name of a server of yours"
     )
-    data_dir: Annotated[Path, AfterValidator(_folder)] = Field(
+    data_dir: Annotated[Path, AfterValidator(folder)] = Field(
         Path(".taskscan"), description="folder of the embedded PostgreSQL"
     )
 
@@ -139,7 +70,7 @@ class Database(Part):
 class Rpc(Part):
     """One provider of a chain."""
 
-    url: Annotated[SecretStr, AfterValidator(_url)] = Field(description="http(s):// or ws(s):// endpoint")
+    url: Annotated[SecretStr, AfterValidator(rpc_url)] = Field(description="http(s):// or ws(s):// endpoint")
     headers: dict[str, SecretStr] = Field({}, description="sent with every request")
     max_rps: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="requests per second that the provider allows"
@@ -156,7 +87,7 @@ class TaskNode(Part):
 class Chain(Part):
     """A chain and who is asked about it."""
 
-    name: Annotated[str, AfterValidator(_name)] = Field(description="how views, logs and commands call the chain")
+    name: Annotated[str, AfterValidator(chain_name)] = Field(description="how views, logs and commands call the chain")
     kind: Literal["evm", "k2", "aidbox"] = Field(
         "evm", description="what protocol it speaks: evm, k2 for Koii, or aidbox for an Aidbox installation"
     )
@@ -164,7 +95,7 @@ class Chain(Part):
         0, gt=0, le=LARGEST, description="its EIP-155 number; a provider of another chain is refused. Only for evm"
     )
     clock: Literal["wall", "head"] = Field("wall", description="what `now` means: wall clock, or newest block's time")
-    rpc: list[Annotated[Rpc, BeforeValidator(_endpoint)]] = Field(
+    rpc: list[Annotated[Rpc, BeforeValidator(endpoint)]] = Field(
         [], description="its providers; default: the public ones of a known chain"
     )
     ipfs_gateway: ServiceUrl | None = Field(
@@ -174,7 +105,7 @@ class Chain(Part):
         None, description="who knows the services of iExec's workerpools; default: iExec's own of a known chain"
     )
     task_node: TaskNode | None = Field(None, description="a task node of yours, asked for its version")
-    url: Annotated[SecretStr, AfterValidator(_aidbox_url)] | None = Field(
+    url: Annotated[SecretStr, AfterValidator(aidbox_url)] | None = Field(
         None, description="aidbox only: where the installation is, up to before /rpc"
     )
     client_id: str = Field("", description="aidbox only: id of a Client that may read")
@@ -229,7 +160,7 @@ class Chain(Part):
 class Source(Part):
     """A network on a chain: what to read."""
 
-    network: Annotated[str, AfterValidator(_network)] = Field(description="arbius, iexec, koii or aidbox")
+    network: Annotated[str, AfterValidator(known_network)] = Field(description="arbius, iexec, koii or aidbox")
     chain: str = Field(description="name of one of the [[chains]]")
     addresses: list[Address] = Field(
         [], description="engines or hubs; default: the known deployments. Koii: ids of tasks; default: all"
@@ -246,7 +177,7 @@ class Source(Part):
 class Queue(Part):
     """The job queue that `worker` and `backfill` ask: one of Taskscan, or an Aidbox."""
 
-    url: Annotated[str, AfterValidator(_queue_url)] | None = Field(
+    url: Annotated[str, AfterValidator(queue_url)] | None = Field(
         None, description="its http(s) URL; left out, `backfill` serves one of its own"
     )
     client_id: str = Field("", description="the client's id there")
