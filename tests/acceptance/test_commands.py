@@ -153,7 +153,7 @@ def test_config_check_and_schema(here: Path, taskscan: Inside) -> None:
     )
     printed = taskscan("config", "schema")
     assert printed.err == ""
-    assert set(json.loads(printed.out)["properties"]) == {"database", "chains", "sources"}
+    assert set(json.loads(printed.out)["properties"]) == {"database", "chains", "sources", "queue"}
 
 
 def test_without_a_configuration_it_is_the_demo(taskscan: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

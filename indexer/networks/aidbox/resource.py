@@ -15,7 +15,7 @@ from indexer.networks.aidbox.fields import LOG as LOG_FIELDS
 from indexer.networks.aidbox.fields import TASK as TASK_FIELDS
 from indexer.networks.aidbox.fields import WORKFLOW as WORKFLOW_FIELDS
 from indexer.networks.aidbox.fields import Fields
-from indexer.networks.aidbox.values import LONGEST_KEY, as_number, as_time, as_version
+from indexer.networks.aidbox.values import LONGEST_KEY, as_number, as_time, as_version, nested_too_deeply
 from indexer.networks.aidbox.words import KNOWN, LOG, TASK, WORKFLOW
 from indexer.networks.text import holdable, raw_bytes, split
 
@@ -60,11 +60,10 @@ def read(value: Any, expected: str, *, deleted: bool = False) -> Version:
     own = value.get("id")
     if not isinstance(own, str) or not 0 < len(own) <= LONGEST_ID or split(own)[1] is not None:
         raise Unreadable(f"it has no id of 1 to {LONGEST_ID} characters")
-    try:
-        columns, extra, odd = _columns(resource, value)
-        digest = blake2b(_canonical(value), digest_size=16).digest()
-    except RecursionError:
-        raise Unreadable("it is nested too deeply") from None
+    if nested_too_deeply(value):
+        raise Unreadable("it is nested too deeply")
+    columns, extra, odd = _columns(resource, value)
+    digest = blake2b(_canonical(value), digest_size=16).digest()
     meta = value.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     named = meta.get("versionId")

@@ -40,6 +40,22 @@ def _is_deep(body: bytes) -> bool:
     return bool(brackets)
 
 
+def nested_too_deeply(value: object) -> bool:
+    """Whether lists and objects stand in more than DEEPEST others. No limit of Python's tells: others may raise it."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return False
+    return True
+
+
+def _children(item: object) -> list[object]:
+    if isinstance(item, dict):
+        return list(item.values())
+    return item if isinstance(item, list) else []
+
+
 def _integer(text: str) -> Any:
     return int(text) if len(text) <= LONGEST_INT else _odd(text)
 
