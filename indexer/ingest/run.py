@@ -1,6 +1,7 @@
 """The background job: every configured chain, brought up to its newest block and kept there."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -73,6 +74,8 @@ async def _sync(job: Job) -> None:
 
 async def _keep_up(jobs: list[Job], poll_seconds: float) -> None:
     """Poll each chain from the moment that it is prepared: one that another process writes keeps no other waiting."""
+    failures = logging.getLogger("apscheduler.executors.default")
+    failures.disabled = False
     scheduler = AsyncIOScheduler(timezone="UTC")
 
     async def begin(job: Job) -> None:
@@ -89,4 +92,5 @@ async def _keep_up(jobs: list[Job], poll_seconds: float) -> None:
         await asyncio.gather(*(job.ended.wait() for job in jobs))
         raise next(job.stopped for job in jobs if job.stopped)
     finally:
+        failures.disabled = True  # a job that is cut off because all ends has not failed
         scheduler.shutdown(wait=False)
