@@ -69,14 +69,20 @@ def unbound(provider: Provider, piece: Range, final: int) -> Range | None:
     return Range(first, piece.last) if provider.max_batch < BATCH and first <= piece.last else None
 
 
-async def read_range(pool: Pool, provider: Provider, group: Group, piece: Range, *, truthful: bool) -> Found:
-    """`read_blocks` of a range. Raises Inconsistent where its headers do not hang together."""
-    chain = await headers_of(provider, range(piece.first, piece.last + 1))
+async def read_range(
+    pool: Pool, provider: Provider, group: Group, piece: Range, *, truthful: bool, bound: Point | None = None
+) -> Found:  # fmt: skip
+    """`read_blocks` of a range. Raises Inconsistent where its headers do not hang together, or do not lead to the block
+    `bound`, none lower than the last."""
+    upto = bound.number if bound else piece.last
+    chain = await headers_of(provider, range(piece.first, upto + 1))
     for below, above in itertools.pairwise(chain):
         if above.parent_hash != below.hash:
             message = f"blocks {int(below.number, 16)} and {int(above.number, 16)} are of different branches"
             raise Inconsistent(message, provider=provider.name)
-    return await read_blocks(pool, provider, group, chain, truthful=truthful)
+    if bound and chain[-1].hash != "0x" + bound.hash.hex():
+        raise Inconsistent(f"its block {upto} is not the one that is known", provider=provider.name)
+    return await read_blocks(pool, provider, group, chain[: piece.blocks], truthful=truthful)
 
 
 async def read_final(

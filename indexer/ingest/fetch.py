@@ -18,7 +18,7 @@ from indexer.chain.ranges import Range
 from indexer.chain.sizing import cut
 from indexer.chain.window import Point
 from indexer.errors import Inconsistent, MalformedAnswer, NotThereYet, TaskscanError, TooLarge
-from indexer.rpc.batches import in_posts
+from indexer.rpc.batches import one_post, posts
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header, Log
@@ -50,29 +50,23 @@ async def ask(
     provider: Provider, group: Group, ranges: tuple[Range, ...], bound: Point, *, patient: bool = False,
     attempts: int = 6,
 ) -> Reply:  # fmt: skip
-    """Ask `provider` for the logs of `ranges`, ascending, in one batch with the header of the later block `bound`.
+    """Ask `provider` for the logs of `ranges`, ascending, in one batch with the header of the block `bound`, the
+    last of them or a later one.
 
     A backend that holds that very block holds all blocks below it, too; without that (evidence `single`) one that lags
-    or stands on a lost branch goes unseen. `patient`: in several posts where the provider wants smaller batches.
+    or stands on a lost branch goes unseen. `patient`: in several posts where the provider wants smaller batches, each
+    with that header. A provider that takes no batches cannot be bound like this: see `by_hash.unbound`.
     Raises what concerns the whole batch: Transient errors, TooLarge(batch=True), NotThereYet where the header is
     missing, Inconsistent where it is another one.
     """
     calls = [Call("eth_getLogs", (filter_of(group, piece),)) for piece in ranges]
-    bind = group.evidence != "single"
-    if bind:
-        calls.append(Call("eth_getBlockByNumber", (hex(bound.number), False)))
+    last = () if group.evidence == "single" else (Call("eth_getBlockByNumber", (hex(bound.number), False)),)
     requested_at, began = datetime.now(UTC), time.monotonic()
-    answers = await with_retries(lambda: (in_posts if patient else _send)(provider, calls), attempts=attempts)
+    found = await with_retries(lambda: (posts if patient else one_post)(provider, calls, last), attempts=attempts)
     seconds = time.monotonic() - began
-    header = _bound(provider, answers.pop(), bound) if bind else None
-    return Reply(list(zip(ranges, answers, strict=True)), header, provider.name, requested_at, seconds)
-
-
-async def _send(provider: Provider, calls: list[Call]) -> list[msgspec.Raw | TaskscanError]:
-    """One batch; one call after the other, the header last, where the provider takes no batches."""
-    if provider.max_batch >= 2:
-        return await provider.batch(calls)
-    return [answer for call in calls for answer in await provider.batch([call])]
+    headers = [_bound(provider, others[0], bound) for _, others in found if others]
+    answers = [(piece, answer) for piece, (answer, _) in zip(ranges, found, strict=True)]
+    return Reply(answers, headers[0] if headers else None, provider.name, requested_at, seconds)
 
 
 async def ask_all(

@@ -6,6 +6,7 @@ heights that were polled, and the logs in between come as one range bound to the
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from indexer.chain.window import (
     BelowFinality,
@@ -21,8 +22,9 @@ from indexer.chain.window import (
     WentBack,
     Window,
 )
-from indexer.errors import Inconsistent
+from indexer.errors import Inconsistent, TooLarge
 from indexer.ingest.branches import Branches, block_of
+from indexer.ingest.by_hash import BATCH
 from indexer.ingest.head_reads import AT_ONCE, HeadReader, header_of
 from indexer.ingest.progress import Progress
 from indexer.ingest.scan import Scanner
@@ -85,6 +87,10 @@ class Follower:
         """Whether blocks come faster than one can ask for each."""
         return self._pace is not None and self._pace < FAST
 
+    def _sparse(self, provider: Provider) -> bool:
+        """Whether seams can join blocks: they come in batches, so without those even a fast chain is held densely."""
+        return self.fast and provider.max_batch >= BATCH
+
     async def open(self, final: Header) -> None:
         """Load the stored window, or begin one at `final`, a header that a provider calls final."""
         if self._window is not None:
@@ -105,8 +111,10 @@ class Follower:
         try:
             if not self._checked:  # a reorg that happened while nobody looked
                 self._checked = await self._branches.tip_holds(self.window, provider)
-            if self.fast:
-                return await self._poll_fast(provider)
+            if self._sparse(provider):
+                with suppress(TooLarge):  # it has just been found to take no batches
+                    return await self._poll_fast(provider)
+            self._next = None
             if newest is None:
                 provider, found = await self._pool.hedged(identify.head, provider)
                 newest = found
@@ -140,7 +148,7 @@ class Follower:
                 case Extends():
                     await self._take(provider, [newest])
                 case Gap(first, last):
-                    if self.fast:
+                    if self._sparse(provider):
                         return
                     await self._take(
                         provider, await headers(provider, range(first, min(last, first + AT_ONCE - 1) + 1))

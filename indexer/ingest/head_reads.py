@@ -12,14 +12,15 @@ import structlog
 from indexer.chain.ranges import Range
 from indexer.chain.sizing import cut
 from indexer.chain.window import Block, Window
-from indexer.ingest.by_hash import UNFINAL, read_blocks
+from indexer.errors import TooLarge
+from indexer.ingest.by_hash import BATCH, UNFINAL, read_blocks, read_range
 from indexer.ingest.fetch import Parsed, Reply, ask_all, filter_of, parse
 from indexer.ingest.progress import Progress
 from indexer.ingest.proof import needs_proof, proven
 from indexer.ingest.scan import Scanner
-from indexer.rpc.batches import in_posts
 from indexer.rpc.identify import as_header
 from indexer.rpc.pool import Pool
+from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header
 from indexer.store import head, ledger
@@ -68,7 +69,8 @@ class HeadReader:
     async def ask_ahead(self, provider: Provider, window: Window, due: Header | None) -> Ahead:
         """The newest header, the header `due` (else at the tip) once more, and the logs from the tip to it: one batch.
 
-        Groups whose answer failed, that lack more, or that need a proof are left to `missing`.
+        Groups whose answer failed, that lack more, that need a proof or that the batch has no room for are left to
+        `missing`. Raises TooLarge where the provider takes no batches: nothing joins what it says to a header.
         """
         tip, number = window.tip.number, int(due.number, 16) if due else window.tip.number
         piece = Range(tip + 1, number)
@@ -77,10 +79,19 @@ class HeadReader:
             for group in (await self._ready(window) if due else ())
             if group.gaps(number) == [piece] and not needs_proof(self._pool, provider, group, self._progress)
         ]
-        calls = [Call("eth_getBlockByNumber", (tag, False)) for tag in ("latest", hex(number))]
-        calls += [Call("eth_getLogs", (filter_of(group, piece),)) for group in groups]
+        headers = [Call("eth_getBlockByNumber", (tag, False)) for tag in ("latest", hex(number))]
         requested_at, began = datetime.now(UTC), time.monotonic()
-        items = await in_posts(provider, calls)
+        while True:
+            longest, groups = provider.max_batch, groups[: max(0, provider.max_batch - len(headers))]
+            if longest < BATCH:
+                raise TooLarge("it takes no batches", batch=True, provider=provider.name)
+            calls = [*headers, *(Call("eth_getLogs", (filter_of(group, piece),)) for group in groups)]
+            try:
+                items = await with_retries(lambda calls=calls: provider.batch(calls))  # type: ignore[misc]
+                break
+            except TooLarge:
+                if provider.max_batch == longest:
+                    raise
         seconds = time.monotonic() - began
         newest, seam = (
             as_header(provider, provider.unwrap(item, Header | None), asked)  # type: ignore[arg-type]
@@ -135,6 +146,9 @@ class HeadReader:
     async def _by_range(self, provider: Provider, window: Window, group: Group, piece: Range) -> Parsed:
         """A sparse window's blocks: as few ranges as the provider takes, bound to the next held header."""
         bound = next(block.point for block in window.blocks if block.number >= piece.last)
+        if provider.max_batch < BATCH:
+            truthful = bool(self._progress.blooms)
+            return (await read_range(self._pool, provider, group, piece, truthful=truthful, bound=bound)).parsed
         return await ask_all(provider, group, [piece], bound, UNFINAL)
 
 

@@ -11,6 +11,9 @@ from indexer.rpc.types import Call
 ROUNDS = 6  # in which calls that failed alone are asked again
 FIRST_PAUSE = 0.1  # seconds, doubled by each further round
 
+Bound = tuple[Item, Sequence[Item]]
+"""The answer to a call, and the answers that came in the same post to the calls that bind it."""
+
 
 async def in_batches(provider: Provider, calls: Sequence[Call]) -> list[Item]:
     """One result or error for each of `calls`, in order. What a provider finds too large is asked in smaller posts.
@@ -31,14 +34,35 @@ async def in_batches(provider: Provider, calls: Sequence[Call]) -> list[Item]:
 
 async def in_posts(provider: Provider, calls: Sequence[Call]) -> list[Item]:
     """The same, but what a call failed for stands in its place."""
-    found: list[Item] = []
+    return [item for item, _ in await posts(provider, calls)]
+
+
+async def posts(provider: Provider, calls: Sequence[Call], others: Sequence[Call] = ()) -> list[Bound]:
+    """The answer to each of `calls`, with those to `others` of the same post: every post ends with them, so that one
+    backend gives both. Where the provider takes no batches they follow each call, which binds nothing.
+
+    Raises as `in_batches`.
+    """
+    found: list[Bound] = []
     most = len(calls)
     while len(found) < len(calls):
-        part = calls[len(found) : len(found) + max(1, min(most, provider.max_batch))]
+        longest = provider.max_batch
+        part = calls[len(found) : len(found) + max(1, min(most, longest - len(others)))]
         try:
-            found += await with_retries(lambda part=part: provider.batch(part))  # type: ignore[misc]
+            found += await with_retries(lambda part=part: one_post(provider, part, others))  # type: ignore[misc]
         except TooLarge:
-            if len(part) == 1:
+            if len(part) == 1 and provider.max_batch == longest:
                 raise
-            most = len(part) // 2
+            most = max(1, len(part) // 2)
     return found
+
+
+async def one_post(provider: Provider, calls: Sequence[Call], others: Sequence[Call] = ()) -> list[Bound]:
+    """The same in a single post, or in one for each call where the provider takes no batches.
+
+    Raises TooLarge(batch=True) where that post is longer than the provider takes.
+    """
+    asked = [*calls, *others]
+    together = [asked] if provider.max_batch > 1 else [[call] for call in asked]
+    items = [item for part in together for item in await provider.batch(part)]
+    return [(item, items[len(calls) :]) for item in items[: len(calls)]]

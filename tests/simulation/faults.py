@@ -61,8 +61,8 @@ class FaultyNode(Node):
     async def _transport(self, body: bytes) -> None:
         faults, rng = self.faults, self.rng
         if faults.chance("timeout"):
-            faults.count("timeout")
             await asyncio.sleep(30)
+            faults.count("timeout")  # not where a hedged read took the other answer, and this request back
             raise TimedOut(provider=self.name, seconds=30)
         if faults.chance("unreachable"):
             faults.count("unreachable")

@@ -416,6 +416,25 @@ def test_a_lagging_backend_behind_a_provider_without_batches(bench: Bench, secon
     act(bench, scene, seconds)
 
 
+@pytest.mark.parametrize("longest", [1, 2, 3])
+def test_a_lagging_backend_at_the_head_of_a_provider_with_short_batches(
+    bench: Bench, seconds: float, longest: int
+) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.node.quirks.max_batch = longest
+        await stage.catch_up()
+        for _ in range(4):
+            routed(stage, View(stage.world.chain, stage.world.head.number, FINAL))
+            stage.world.put([stage.tx()], [stage.tx()], [stage.tx()])
+            stage.sync()
+            await stage.poll(3)
+        del stage.node.view
+        await stage.catch_up()
+        await stage.check()
+
+    act(bench, scene, seconds)
+
+
 def test_requests_for_blocks_in_which_nothing_happened(bench: Bench, seconds: float) -> None:
     """At most 2 calls per new block on a slow chain, 3 per poll on a fast one, which grows while it is asked."""
 
