@@ -4,6 +4,7 @@ One Arbius engine, created in block 3, retracts one task per block.
 """
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,15 @@ class Node:
         }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked may have been killed before it was answered; anything else is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def running(node: Node) -> Iterator[Node]:
     """Serve `node` on a free port; sets its `url`."""
@@ -110,8 +120,7 @@ def running(node: Node) -> Iterator[Node]:
         def log_message(self, *_: Any) -> None:
             """Nothing: what the server says would stand between the lines of the tests."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     node.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

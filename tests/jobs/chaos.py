@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,6 +166,7 @@ def _torment(
         while (left := _open_jobs(connection)) and time.monotonic() < until:
             if left != before:
                 until, before = time.monotonic() + patience, left
+                _tell(tally, left)
             time.sleep(every)
             _thaw(machine, frozen)
             _one_thing(machine, frozen, tally, chance)
@@ -173,6 +175,12 @@ def _torment(
             tally.wrong.append(f"{left} jobs were still open after {patience:g} s in which none was done")
     for name in frozen:
         machine.signal(name, signal.SIGCONT)
+
+
+def _tell(tally: Tally, left: int) -> None:
+    hurt = f"{tally.workers_killed} workers and {tally.servers_killed} servers killed, {tally.frozen} frozen"
+    line = f"{tally.jobs - left} of {tally.jobs} jobs done; {hurt}"
+    print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
 
 
 def _one_thing(machine: Machine, frozen: dict[str, float], tally: Tally, chance: random.Random) -> None:
