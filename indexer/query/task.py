@@ -119,7 +119,7 @@ def _past(task: Row, as_of: str) -> Steps[Found]:
         raise NotFound(f"Task {task['task_id']} did not exist at {as_of}: it was submitted in block"
                        f" {task['submitted_block']}.")  # fmt: skip
     block = past[0].block
-    events = [event for event in (yield from _events(task)) if event["block"] <= block]
+    events = [event for event in (yield from _events(task)) if (event["block"] or 0) <= block]
     moved = [payment for payment in (yield from _payments(task, events)) if payment["block"] <= block]
     life = [at for at in (yield from timeline_of(task)) if at["block"] is not None and at["block"] <= block]
     return Found(rows[0], [], moved, [], events, life)

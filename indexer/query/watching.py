@@ -10,6 +10,7 @@ from indexer.query.task import named, spelled, timeline_of_id
 
 EVERY = 0.5  # seconds between looks
 DONE = ("succeeded", "failed", "cancelled")
+REMOVED = "cleaned-up"  # an Aidbox task that was removed before its end was read
 WHOLE_ID = 66  # characters
 
 _Key = tuple[Any, ...]
@@ -51,9 +52,13 @@ async def watch(url: str, task_id: str, *, every: float = EVERY) -> AsyncIterato
             changes, told = _changes(found, told)
             for change in changes:
                 yield change
-            if told and next(reversed(told.values())).status in DONE:
+            if told and _over(next(reversed(told.values()))):
                 return
             await asyncio.sleep(every)
+
+
+def _over(last: Change) -> bool:
+    return last.status in DONE or last.network_status == REMOVED
 
 
 def _life(task_id: str) -> Steps[list[Row]]:
@@ -66,7 +71,7 @@ def _changes(found: list[Row], told: dict[_Key, Change]) -> tuple[list[Change], 
     now: dict[_Key, Change] = {}
     words: tuple[str | None, str | None] = (None, None)
     for row in found:
-        words = (row["status"], row["network_status"]) if row["status"] is not None else words
+        words = (row["status"], row["network_status"]) if row["network_status"] is not None else words
         now[_key(row)] = _change(row, *words)
     gone = [old._replace(kind="gone", status=words[0], network_status=words[1])
             for key, old in told.items() if key not in now]  # fmt: skip
@@ -74,7 +79,8 @@ def _changes(found: list[Row], told: dict[_Key, Change]) -> tuple[list[Change], 
 
 
 def _key(row: Row) -> _Key:
-    return tuple(row[name] for name in ("chain_id", "contract", "what", "at", "block", "log_index", "tx_hash"))
+    place = tuple(row[name] for name in ("chain_id", "contract", "what", "at", "block", "log_index", "tx_hash"))
+    return (*place, row["details"].get("log_id"))  # Aidbox can log the same twice at once
 
 
 def _change(row: Row, status: str | None, network_status: str | None) -> Change:

@@ -46,6 +46,9 @@ DECLARE
     first bigint;
     last bigint;
 BEGIN
+    IF (SELECT c.kind FROM chain.chains c WHERE c.chain_id = chain) = 'aidbox' THEN
+        RETURN aidbox.moment(chain, block, at_time);
+    END IF;
     SELECT min(t.first_slot), max(c.head_block) INTO first, last
     FROM koii.tasks t JOIN chain.chains c USING (chain_id)
     WHERE t.chain_id = chain;
@@ -174,9 +177,11 @@ AS $$
     SELECT i.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL iexec.tasks_at($1, $2, m.time) i
     UNION ALL
     SELECT k.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL koii.tasks_at($1, $2) k
+    UNION ALL
+    SELECT b.* FROM analytics.moment($1, $2, $3) AS m (time) CROSS JOIN LATERAL aidbox.tasks_at($1, $2, m.time) b
 $$;
 COMMENT ON FUNCTION analytics.tasks_at(bigint, bigint, timestamptz) IS
-    'analytics.tasks as of a past block (Koii: slot) of a chain, with later enrichment. States that time changes are those of'
+    'analytics.tasks as of a past block (Koii: slot; Aidbox: version) of a chain, with later enrichment. States that time changes are those of'
     ' at_time; without it, of the newest time known up to the block (that of the block itself where it has an event).'
     ' An error tells where the block is not read and folded.';
 
@@ -189,6 +194,9 @@ DECLARE
     middle bigint;
     known record;
 BEGIN
+    IF (SELECT c.kind FROM chain.chains c WHERE c.chain_id = chain) = 'aidbox' THEN
+        RETURN aidbox.version_at(chain, at_time);
+    END IF;
     SELECT max(s.slot) FILTER (WHERE s.requested_at <= at_time), max(s.requested_at) AS newest INTO known
     FROM koii.snapshots s WHERE s.chain_id = chain;
     IF known.max IS NOT NULL AND at_time <= known.newest THEN

@@ -105,3 +105,19 @@ END
 $$;
 COMMENT ON FUNCTION work.take(text[], integer, text) IS
     'Hands out ready jobs of these definitions, each to one caller only, and never more at once than their limits allow.';
+
+CREATE OR REPLACE FUNCTION work.forget(older_than interval, at_most integer) RETURNS bigint
+LANGUAGE sql VOLATILE
+AS $$
+    WITH old AS (
+        SELECT id FROM work.jobs
+        WHERE status = 'done' AND updated_at < clock_timestamp() - older_than
+        LIMIT at_most
+        FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM work.jobs j USING old WHERE old.id = j.id RETURNING j.id
+    )
+    SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION work.forget(interval, integer) IS
+    'Deletes jobs that ended longer ago than this, with their log. How many.';

@@ -229,6 +229,41 @@ $$;
 COMMENT ON FUNCTION koii.timeline(bigint, text) IS
     'The life of a Koii task as snapshots show it, as analytics.timeline shows it: its rounds are in koii.rounds.';
 
+CREATE OR REPLACE FUNCTION aidbox.timeline(chain bigint, task text)
+RETURNS TABLE (at timestamptz, block bigint, log_index integer, kind text, what text, status text, network_status text,
+               who text, details jsonb, tx_hash text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(v.updated_at, v.read_at), v.version_number, 0, 'event',
+           CASE WHEN v.deleted THEN 'removed' ELSE v.status END,
+           CASE WHEN NOT v.deleted OR v.status = 'done' THEN aidbox.status_of(v.status, v.outcome) END,
+           CASE WHEN NOT v.deleted OR v.status = 'done' THEN v.status ELSE 'cleaned-up' END,
+           CASE WHEN v.updated_at = v.created_at THEN v.requester_id ELSE v.pool END,
+           jsonb_strip_nulls(jsonb_build_object(
+               'outcome', v.outcome, 'reason', v.outcome_type, 'exec_id', v.exec_id, 'retry_count', v.retry_count)),
+           v.version
+    FROM aidbox.task_versions v
+    WHERE v.chain_id = chain AND v.task_id = task
+    UNION ALL
+    SELECT coalesce(l.updated_at, l.read_at), l.version_number, 1, 'event', l.action, NULL, NULL, NULL,
+           jsonb_strip_nulls(jsonb_build_object(
+               'log_id', l.log_id, 'status_before', l.status_before, 'status_after', l.status_after,
+               'params', l.action_params)),
+           l.version
+    FROM aidbox.task_log l
+    WHERE l.chain_id = chain AND l.task_id = task AND NOT l.deleted
+    UNION ALL
+    SELECT t.cleaned_up_at, NULL, NULL, 'event', 'cleaned-up',
+           CASE WHEN t.status = 'done' THEN aidbox.status_of(t.status, t.outcome) END,
+           CASE WHEN t.status = 'done' THEN t.status ELSE 'cleaned-up' END, NULL, '{}', NULL
+    FROM aidbox.tasks t
+    WHERE t.chain_id = chain AND t.task_id = task AND t.cleaned_up_at IS NOT NULL
+      AND EXISTS (SELECT FROM aidbox.absences a
+                  WHERE a.chain_id = chain AND a.resource = 'AidboxTask' AND a.id = task AND a.after_version = t.version)
+$$;
+COMMENT ON FUNCTION aidbox.timeline(bigint, text) IS
+    'The life of an Aidbox task by its versions and the lines of its log, as analytics.timeline shows it.';
+
 CREATE OR REPLACE FUNCTION analytics.timeline(wanted text)
 RETURNS TABLE (network text, chain text, chain_id bigint, contract text, task_id text, at timestamptz, block bigint,
                log_index integer, kind text, what text, status text, network_status text, who text, details jsonb,
@@ -265,8 +300,16 @@ BEGIN
         WHERE c.chain_id = t.chain_id
         ORDER BY e.at, e.block NULLS LAST;
     END LOOP;
+    FOR t IN SELECT x.chain_id FROM aidbox.tasks x WHERE x.task_id = $1 LOOP
+        RETURN QUERY
+        SELECT 'aidbox', c.name, c.chain_id, 'AidboxTask', $1, e.at, e.block, e.log_index, e.kind, e.what, e.status,
+               e.network_status, e.who, e.details, e.tx_hash
+        FROM chain.chains c CROSS JOIN LATERAL aidbox.timeline(t.chain_id, $1) e
+        WHERE c.chain_id = t.chain_id
+        ORDER BY e.at, e.block NULLS LAST, e.log_index;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION analytics.timeline(text) IS
-    'The whole life of the task of this id (lower-case hex, or base58): its events, contributions, votes and payments, and the'
+    'The whole life of the task of this id (lower-case hex, base58, or an Aidbox id): its events, contributions, votes and payments, and the'
     ' windows that time closed (kind time) or will close (kind due). status: what the task is from then on; NULL: no change.';

@@ -9,11 +9,15 @@ import pytest
 
 from indexer.devnet.aidbox import Node
 from indexer.devnet.aidbox_engine import Engine
+from indexer.errors import NotCovered
 from indexer.networks.aidbox import LOG, TASK, WORKFLOW
+from indexer.query import Change, watch
+from indexer.query.lists import Listing, rows
 from indexer.query.task import find
 from indexer.store import aidbox as store
 from indexer.store import database as db
 from tests.integration.aidbox_support import (
+    STATUS,
     ask,
     incidents,
     job,
@@ -284,6 +288,75 @@ def test_a_task_with_its_executions_versions_and_log(migrated: str) -> None:
     ledger = [int(fact.version) for fact in node.engine.ledger if fact.id == done.id]
     assert told == ledger
     assert any(event["event"] == "task_log" for event in found.events)
+    lived_through = [at for at in found.timeline if at["log_index"] == 0]
+    assert [(at["block"], at["network_status"]) for at in lived_through] == [
+        (int(fact.version), fact.status) for fact in node.engine.ledger if fact.id == done.id
+    ]
+    lines = {at["details"]["log_id"] for at in found.timeline if at["log_index"] == 1}
+    query = "SELECT log_id, task_id FROM aidbox.task_log WHERE NOT deleted"
+    assert lines == {log for log, task in ask(migrated, query) if task == done.id}
+    assert lines
+    assert [at["at"] for at in found.timeline] == sorted(at["at"] for at in found.timeline)
+
+
+def test_the_past_is_what_the_ledger_told_until_then(migrated: str) -> None:
+    node = lived(70, 81)
+    with served(node) as url:
+        sync(migrated, url)
+    facts = [fact for fact in node.engine.ledger if fact.resource == TASK]
+    times = {e.resource["meta"]["versionId"]: e.resource["meta"]["lastUpdated"] for e in node.engine.past[TASK]}
+    with psycopg.connect(migrated) as connection:
+        (number,) = connection.execute("SELECT chain_id FROM chain.chains").fetchone() or (0,)
+        for fact in facts[::40]:
+            wanted = {}
+            for each in facts:
+                if int(each.version) <= int(fact.version):
+                    status = STATUS[(each.outcome if each.status == "done" else each.status) or ""]
+                    wanted[each.id] = (each.status, status, int(each.version))
+            query = "SELECT task_id, network_status, status, last_block FROM analytics.tasks_at(%s, %s, %s)"
+            at_block = connection.execute(query, (number, int(fact.version), None)).fetchall()
+            assert {id: rest for id, *rest in at_block} == {id: list(row) for id, row in wanted.items()}
+        newest = "SELECT t.* FROM aidbox.cursors c, analytics.tasks_at(c.chain_id, c.version) t"
+        latest = connection.execute(newest + " WHERE c.resource = 'AidboxTask'")
+        assert set(latest.fetchall()) == set(connection.execute("SELECT * FROM analytics.tasks").fetchall())
+    engine = db.engine(migrated)
+    with engine.connect() as connection:
+        for fact in facts[5::60]:
+            then = {row["task_id"]: row["last_block"] for row in rows(connection, Listing(
+                "tasks", limit=10_000, as_of=times[fact.version]))}  # fmt: skip
+            until = [each for each in facts if times[each.version] <= times[fact.version]]
+            assert then == {each.id: int(each.version) for each in until}
+            assert find(connection, fact.id, times[fact.version]).task["last_block"] == then[fact.id]
+        for outside in ("2001-01-01", "2199-01-01"):
+            with pytest.raises(NotCovered, match="is not known: it is read from"):
+                rows(connection, Listing("tasks", as_of=outside))
+        with pytest.raises(NotCovered, match=r"Version 1 of chain .* is not covered"):
+            rows(connection, Listing("tasks", ("chain=clinic",), as_of="1"))
+    engine.dispose()
+
+
+async def test_watch_follows_a_task_from_before_it_was_read(migrated: str) -> None:
+    node = lived(10, 91)
+    told: list[Change] = []
+
+    async def listen(id: str) -> None:
+        async for change in watch(migrated, id, every=0.02):
+            told.append(change)
+
+    async with job(migrated, node) as reader:
+        await reader.tick()
+        with node.lock:
+            id = node.engine.create("clinic/x", {})["resource"]["id"]
+        listener = asyncio.create_task(listen(id))
+        await reader._read_all(sweep=False)
+        await until(listener, lambda: told)
+        with node.lock:
+            node.engine.cancel(id)
+        await reader._read_all(sweep=False)
+        await asyncio.wait_for(listener, 20)
+    truth = [fact.status for fact in node.engine.ledger if fact.id == id]
+    assert [change.network_status for change in told if change.what in truth] == truth
+    assert told[-1].status == "cancelled"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from indexer.errors import FinalityBroken
 from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
 from indexer.ingest.scan import IN_FLIGHT_BYTES
+from indexer.query import watch
 from indexer.store import database as db
 from indexer.store.store import Store
 from tests.support import settings_for
@@ -25,6 +26,10 @@ SENDER = "0x" + "5e" * 20
 DEPOSIT = "8d4844488c19a90828439e71d14ebad860806d04f8ef8b25a82179fab2699b89"
 # Topics and data of a LOG3 are the four words of the calldata.
 EMIT = "0x606035600052604035602035600035" + "60206000a300"
+# The same of a LOG4: TaskSubmitted(bytes32 indexed id, bytes32 indexed model, uint256 fee, address indexed sender)
+TASKS = "0x" + "e2" * 20
+EMIT_TASK = "0x608035600052606035604035602035600035" + "60206000a400"
+SUBMITTED = "c3d3e0544c80e3bb83f62659259ae1574f72a91515ab3cae3dd75cf77e1b0aea"
 
 
 class Chain:
@@ -34,6 +39,7 @@ class Chain:
         self.url, self._call = anvil.rpc_url, anvil.node.call
         self._amount = 0
         self._call("anvil_setCode", ENGINE, EMIT)
+        self._call("anvil_setCode", TASKS, EMIT_TASK)
         self._call("anvil_setBalance", SENDER, hex(10**24))
 
     def deposit(self) -> dict[str, str]:
@@ -41,6 +47,13 @@ class Chain:
         self._amount += 1
         words = [DEPOSIT, "11".rjust(64, "0"), "22".rjust(64, "0"), f"{self._amount:064x}"]
         return {"from": SENDER, "to": ENGINE, "data": "0x" + "".join(words), "gas": "0x30000", "gasPrice": "0x0"}
+
+    def submit(self, task: str) -> None:
+        """A block with a task of this id, 64 hex digits."""
+        words = [SUBMITTED, task, "33".rjust(64, "0"), SENDER[2:].rjust(64, "0"), f"{7:064x}"]
+        sent = {"from": SENDER, "to": TASKS, "data": "0x" + "".join(words), "gas": "0x30000", "gasPrice": "0x0"}
+        self._call("eth_sendTransaction", sent)
+        self._call("evm_mine")
 
     def mine(self, *counts: int) -> None:
         """One block for each count, with so many logs."""
@@ -83,10 +96,10 @@ def chain() -> Iterator[Chain]:
 Walk = Callable[[ChainJob], Coroutine[Any, Any, None]]
 
 
-def follow(database: str, chain: Chain, walk: Walk) -> None:
+def follow(database: str, chain: Chain, walk: Walk, *addresses: str) -> None:
     """Run `walk` with a job that has read the chain."""
     engine = db.engine(database)
-    source = {"network": "arbius", "addresses": [ENGINE], "start_block": 0}
+    source = {"network": "arbius", "addresses": list(addresses or (ENGINE,)), "start_block": 0}
     settings = settings_for(database, chain.url, CHAIN, [source])
 
     async def all_of_it() -> None:
@@ -188,6 +201,24 @@ def test_many_reorgs_in_a_row(migrated: str, chain: Chain) -> None:
 
     follow(migrated, chain, walk)
     assert stored(migrated) == chain.logs()
+
+
+def test_watch_tells_that_a_reorg_took_a_task_back(chain: Chain, migrated: str) -> None:
+    task, changes = "77" * 32, []
+
+    async def walk(job: ChainJob) -> None:
+        told = watch(migrated, "0x" + task, every=0.02)
+        for happens in (lambda: chain.submit(task), lambda: chain.reorg(0), lambda: chain.submit(task)):
+            happens()
+            await job.tick()
+            changes.append(await asyncio.wait_for(anext(told), 60))
+
+    head = chain.head
+    follow(migrated, chain, walk, TASKS)
+    assert [(c.kind, c.what, c.block) for c in changes] == [
+        ("event", "TaskSubmitted", head + 1), ("gone", "TaskSubmitted", head + 1), ("event", "TaskSubmitted", head + 2)
+    ]  # fmt: skip
+    assert [(c.status, c.network_status) for c in changes] == [("open", "open"), (None, None), ("open", "open")]
 
 
 def test_a_reorg_below_the_final_block_stops_and_changes_nothing(migrated: str, chain: Chain) -> None:
