@@ -182,6 +182,9 @@ class Queue(Part):
     )
     client_id: str = Field("", description="the client's id there")
     client_secret: SecretStr = Field(SecretStr(""), description="the client's secret")
+    keep_days: int = Field(
+        90, ge=1, le=36_500, description="how long a queue that is served here remembers a job after its end"
+    )
 
 
 class Settings(BaseSettings):

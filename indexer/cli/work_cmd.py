@@ -76,7 +76,7 @@ def serve(config: ConfigOption = None, listen: ListenOption = "127.0.0.1:8700") 
     settings = _of_worker(config)
     host, port = place_of(listen)
     with opened(settings) as engine:
-        _run(lambda: _serve(engine, host, port))
+        _run(lambda: _serve(engine, host, port, settings.queue.keep_days))
 
 
 @app.command("client")
@@ -169,7 +169,7 @@ async def _queue(
         if queue.url:
             url, name, secret = queue.url, queue.client_id, queue.client_secret.get_secret_value()
         else:
-            url, name, secret = await stack.enter_async_context(_own_queue(engine, place))
+            url, name, secret = await stack.enter_async_context(_own_queue(engine, place, queue.keep_days))
         client = QueueClient(url, name, secret)
         stack.push_async_callback(client.close)
         login = {"TASKSCAN_QUEUE_URL": url, "TASKSCAN_QUEUE_CLIENT_ID": name, "TASKSCAN_QUEUE_CLIENT_SECRET": secret}
@@ -180,7 +180,9 @@ async def _queue(
 
 
 @contextlib.asynccontextmanager
-async def _own_queue(engine: Engine, place: tuple[str, int]) -> AsyncIterator[tuple[str, str, str]]:
+async def _own_queue(
+    engine: Engine, place: tuple[str, int], keep_days: int
+) -> AsyncIterator[tuple[str, str, str]]:  # fmt: skip
     """A queue served by this process: its URL, and a client of it that is gone afterwards."""
     from indexer.work import clients
     from indexer.work.listen import serving
@@ -188,7 +190,7 @@ async def _own_queue(engine: Engine, place: tuple[str, int]) -> AsyncIterator[tu
     store, name = Store(engine), f"backfill-{os.getpid()}"
     secret = await store.run(clients.add, name, ForADay)
     try:
-        async with serving(engine, *place) as url:
+        async with serving(engine, *place, keep_days) as url:
             err.print(f"queue: {url}/rpc; for workers elsewhere: `taskscan queue client NAME`, `taskscan worker`")
             yield url, name, secret
     finally:
@@ -252,9 +254,9 @@ async def _until_closed(working: "asyncio.Task[None]") -> None:
     working.cancel()
 
 
-async def _serve(engine: Engine, host: str, port: int) -> None:
+async def _serve(engine: Engine, host: str, port: int, keep_days: int) -> None:
     from indexer.work.listen import serving
 
-    async with serving(engine, host, port) as url:
+    async with serving(engine, host, port, keep_days) as url:
         print(f"{url}/rpc", flush=True)
         await asyncio.Event().wait()

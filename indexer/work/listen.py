@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 
 import uvicorn
 from sqlalchemy.engine import Engine
@@ -23,13 +24,14 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(engine: Engine, host: str, port: int) -> AsyncIterator[str]:
+async def serving(engine: Engine, host: str, port: int, keep_days: int) -> AsyncIterator[str]:
     """Serve the queue in `engine`'s database at `host`:`port` (0: any free one); its URL.
 
+    `keep_days`: how long it remembers a job after its end.
     Raises ConfigError where that place cannot be had.
     """
     place = _bound(host, port)  # it takes connections from here on, whenever the server is ready
-    queue = Queue(engine)
+    queue = Queue(engine, timedelta(days=keep_days))
     config = uvicorn.Config(
         application(queue), log_config=None, access_log=False, server_header=False, lifespan="on",
         limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=GRACE,

@@ -3,7 +3,9 @@ stand on one database; none keeps anything that another one needs."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,13 +27,15 @@ BODY_BYTES = 1024 * 1024
 CLIENT_RATE, CLIENT_BURST = 200.0, 1000.0  # requests of one client per second, and at once; each of a batch counts
 GUESS_RATE, GUESS_BURST = 1.0, 20.0  # wrong secrets from one address, likewise
 TICK = 0.5  # seconds between two looks at whose time is over
+FORGET = 3600.0  # seconds between two looks at what ended too long ago to be kept
 RETRY_SECONDS = 2.0  # what is said to who asks while the database is down
 
 
 class Queue:
-    """What one server holds: the way to the database, the bell, and quotas."""
+    """What one server holds: the way to the database, the bell, and quotas. `keep`: how long an ended job is kept."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, keep: timedelta) -> None:
+        self._keep, self._forget_at = keep, 0.0
         self.bell = Bell(engine)
         self.methods = Methods(engine, self.bell)
         self._asked = Quota(CLIENT_RATE, CLIENT_BURST)
@@ -70,13 +74,21 @@ class Queue:
         return _response({"token_type": "Bearer", "expires_in": seconds, "access_token": made}, as_yaml=False)
 
     async def keep_time(self) -> None:
-        """Move on jobs whose time is over, for as long as the server runs."""
+        """Move on jobs whose time is over, and forget old ones, for as long as the server runs."""
         while True:
             await asyncio.sleep(TICK)
             try:
                 await self.methods.run(lambda connection: connection.scalar(sa.select(sa.func.work.pass_time(AT_ONCE))))
+                if time.monotonic() >= self._forget_at:
+                    await self._forget()
             except TaskscanError as error:
                 log.warning("no look at timeouts", action="tick_failed", error=str(error))
+
+    async def _forget(self) -> None:
+        """Forget some of what ended long ago; the rest with the next ticks, so that no transaction is long."""
+        some = sa.select(sa.func.work.forget(self._keep, AT_ONCE))
+        if (await self.methods.run(lambda connection: connection.scalar(some)) or 0) < AT_ONCE:
+            self._forget_at = time.monotonic() + FORGET
 
     async def _client(self, request: Request) -> str:
         address, header = _address(request), request.headers.get("authorization", "")

@@ -116,9 +116,9 @@ def engine(server_url: str, template: str) -> Iterator[Engine]:
 
 
 @asynccontextmanager
-async def queue_of(engine: Engine, login: tuple[str, str]) -> AsyncIterator[Http]:
+async def queue_of(engine: Engine, login: tuple[str, str], keep_days: int = 90) -> AsyncIterator[Http]:
     """A server of the queue in the database of `engine`."""
-    async with serving(engine, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
+    async with serving(engine, "127.0.0.1", 0, keep_days) as url, aiohttp.ClientSession() as session:
         yield Http(session, url, login, engine.url.set(drivername="postgresql").render_as_string(hide_password=False))
 
 

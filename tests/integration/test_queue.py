@@ -266,6 +266,24 @@ async def test_time_passes_while_nobody_asks(http: Http) -> None:
     pytest.fail("the server did not look at the time")
 
 
+async def test_what_ended_long_ago_is_forgotten_and_nothing_else(http: Http, engine: Engine) -> None:
+    for key in ("old", "older", "new"):
+        mine = await http.started(id=key)
+        await http.call("success", **mine)
+    running, ready = await http.started(id="running"), await http.create(id="ready")
+    http.sql("ALTER TABLE work.jobs DISABLE TRIGGER touch")
+    http.sql("UPDATE work.jobs SET updated_at = now() - interval '7 days 1 hour' WHERE id <> 'new'")
+    http.sql("UPDATE work.jobs SET updated_at = now() - interval '6 days 23 hours' WHERE id = 'new'")
+    http.sql("ALTER TABLE work.jobs ENABLE TRIGGER touch")
+    async with queue_of(engine, http.login, keep_days=7):
+        for _ in range(100):
+            if not http.sql("SELECT 1 FROM work.jobs WHERE id IN ('old', 'older')"):
+                break
+            await asyncio.sleep(0.05)
+    assert {key for (key,) in http.sql("SELECT id FROM work.jobs")} == {"new", running["id"], ready["id"]}
+    assert {key for (key,) in http.sql("SELECT job_id FROM work.job_log")} == {"new", running["id"], ready["id"]}
+
+
 async def test_settings_are_those_of_the_definition_unless_given(http: Http) -> None:
     usual, own = await http.create(), await http.create(retryDelay=7, concurrencyLimit=3)
     answers = [await http.call("status", id=task["id"], **{"include-settings?": True}) for task in (usual, own)]
