@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from indexer.devnet import aidbox_life
 from indexer.devnet.aidbox_engine import Engine, Refused
 from indexer.devnet.aidbox_versions import Entry, Resource
+from indexer.devnet.loopback import Answer, Request, serving
 
 CLIENT, SECRET = "taskscan", "geheim-5e1d"
 TOKEN_SECONDS = 3600
@@ -191,51 +191,23 @@ def live(seed: int, history: int = 150, seconds: float = 0.5) -> Iterator[str]:
                 aidbox_life.step(engine, hurry=False)
 
     clock = threading.Thread(target=pass_time, daemon=True)
-    with Server(node) as server:
+    with served(node) as url:
         clock.start()
         try:
-            yield server.url
+            yield url
         finally:
             stop.set()
             clock.join()
 
 
-class Server:
-    """`Node` on a free port of the loopback, as a context manager; `url` is where."""
+@contextmanager
+def served(node: Node) -> Iterator[str]:
+    """`node` on a free port of the loopback; its URL."""
 
-    def __init__(self, node: Node) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._do("GET")
+    def answer(request: Request) -> Answer:
+        status, body, headers = node.answer(*request)
+        date = format_datetime(datetime.now(UTC) + timedelta(seconds=node.skew), usegmt=True)
+        return Answer(body, status, {"Date": date, **headers})
 
-            def do_POST(self) -> None:
-                self._do("POST")
-
-            def _do(self, method: str) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, answer, headers = node.answer(method, self.path, self.headers, body)
-                self.send_response_only(status)
-                self.send_header("Date", format_datetime(datetime.now(UTC) + timedelta(seconds=node.skew), usegmt=True))
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer)))
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+    with serving(answer) as url:
+        yield url

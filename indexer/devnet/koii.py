@@ -13,8 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 from solders.account import Account
 from solders.litesvm import LiteSVM
@@ -22,6 +21,7 @@ from solders.pubkey import Pubkey
 
 from indexer.devnet.koii_accounts import as_borsh, as_json
 from indexer.devnet.koii_tasks import Ledger, Task, address
+from indexer.devnet.loopback import Answer, Request, serving
 from indexer.networks.koii import KOII_PROGRAM, KPL_PROGRAM, base58
 
 FIRST_SLOT = 1000
@@ -222,43 +222,23 @@ def live(seed: int, slots_per_second: float = 10.0, history: int = 300) -> Itera
             node.advance(1)
 
     clock = threading.Thread(target=pass_time, daemon=True)
-    with Server(node) as server:
+    with served(node) as url:
         clock.start()
         try:
-            yield server.url
+            yield url
         finally:
             stop.set()
             clock.join()
 
 
-class Server:
-    """`Node` on a free port of the loopback, as a context manager; `url` is where."""
+@contextmanager
+def served(node: Node) -> Iterator[str]:
+    """`node` on a free port of the loopback; its URL."""
 
-    def __init__(self, node: Node) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = [node.answer(each) for each in request] if isinstance(request, list) else node.answer(request)
-                body = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    def answer(request: Request) -> Answer:
+        asked = json.loads(request.body)
+        found = [node.answer(each) for each in asked] if isinstance(asked, list) else node.answer(asked)
+        return Answer(json.dumps(found).encode())
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+    with serving(answer) as url:
+        yield url

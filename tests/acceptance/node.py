@@ -4,13 +4,12 @@ One Arbius engine, created in block 3, retracts one task per block.
 """
 
 import json
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from indexer.devnet.loopback import Answer, Request, serving
 
 ENGINE = "0x" + "e1" * 20
 CREATED = 3
@@ -88,45 +87,14 @@ class Node:
         }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who asked may have been killed before it was answered; anything else is told."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
 @contextmanager
 def running(node: Node) -> Iterator[Node]:
     """Serve `node` on a free port; sets its `url`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request: Request) -> Answer | None:
+        asked = json.loads(request.body)
+        found = [node.answer(call) for call in asked] if isinstance(asked, list) else node.answer(asked)
+        return None if node.dead else Answer(node.junk or json.dumps(found).encode())
 
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = [node.answer(call) for call in asked] if isinstance(asked, list) else node.answer(asked)
-            if node.dead:
-                self.close_connection = True
-                return
-            body = node.junk or json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing: what the server says would stand between the lines of the tests."""
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    node.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(answer) as node.url:
         yield node
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

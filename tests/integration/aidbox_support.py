@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 
 from indexer.config import Settings, build
 from indexer.devnet import aidbox_life
-from indexer.devnet.aidbox import CLIENT, SECRET, Node, Server
+from indexer.devnet.aidbox import CLIENT, SECRET, Node, served
 from indexer.devnet.aidbox_engine import Engine
 from indexer.ingest.aidbox import AidboxJob
 from indexer.ingest.run import run
@@ -58,8 +57,8 @@ async def job(database: str, node: Node) -> Any:
     """A job that is prepared, over a server of its own."""
     engine = db.engine(database)
     writer = Store(engine)
-    with Server(node) as server:
-        wanted = settings(database, server.url)
+    with served(node) as url:
+        wanted = settings(database, url)
         number = await writer.run(named.chain_number, "clinic", "aidbox", "wall")
         reader = AidboxJob(wanted.chains[0], number, wanted.sources, writer)
         try:
@@ -112,9 +111,3 @@ def read_log(database: str) -> set[Any]:
 
 def incidents(database: str) -> list[str]:
     return [kind for (kind,) in ask(database, "SELECT kind FROM chain.incidents ORDER BY incident_id")]
-
-
-@contextlib.contextmanager
-def served(node: Node) -> Iterator[str]:
-    with Server(node) as server:
-        yield server.url

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from indexer.devnet.loopback import Answer, Request, serving
 
 LOGIN = "Basic " + base64.b64encode(b"worker:secret").decode()
 
@@ -71,36 +72,16 @@ class ForeignQueue:
 def foreign(queue: ForeignQueue) -> Iterator[ForeignQueue]:
     """Serve it; sets its `url`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request: Request) -> Answer:
+        asked = json.loads(request.body)
+        if request.headers["Authorization"] != LOGIN:
+            status, tree = 401, {"error": {"type": "unauthorized", "message": "who are you?"}}
+        elif isinstance(asked, list):
+            status, tree = 200, [queue.answer(each) for each in asked]
+        else:
+            tree = queue.answer(asked)
+            status = 422 if "error" in tree else 200
+        return Answer(json.dumps(tree).encode(), status)
 
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.headers["Authorization"] != LOGIN:
-                status, tree = 401, {"error": {"type": "unauthorized", "message": "who are you?"}}
-            elif isinstance(asked, list):
-                status, tree = 200, [queue.answer(each) for each in asked]
-            else:
-                tree = queue.answer(asked)
-                status = 422 if "error" in tree else 200
-            body = json.dumps(tree).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    queue.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(answer) as queue.url:
         yield queue
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

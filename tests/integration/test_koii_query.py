@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from indexer.devnet.koii import Node, Server
+from indexer.devnet.koii import Node, served
 from indexer.errors import UsageError
 from indexer.query import koii as query
 from indexer.query.task import find
@@ -19,8 +19,8 @@ from tests.integration.test_koii_snapshots import sync
 def test_states_and_rounds_from_the_database(migrated: str) -> None:
     node = Node(seed=21, tasks=2)
     node.advance(700)
-    with Server(node) as server:
-        sync(migrated, server.url)
+    with served(node) as url:
+        sync(migrated, url)
     engine = db.engine(migrated)
     with engine.connect() as connection:
         for task in node.tasks.values():
@@ -41,8 +41,8 @@ def test_days_of_koii_add_up(migrated: str) -> None:
     node = Node(seed=22, tasks=2, slot_seconds=1200)
     node._epoch -= (node._epoch - 600) % 1200  # no slot lies at midnight
     node.advance(600)
-    with Server(node) as server:
-        sync(migrated, server.url)
+    with served(node) as url:
+        sync(migrated, url)
     days: dict[date, Counter[str]] = defaultdict(Counter)
     workers: dict[date, set[str]] = defaultdict(set)
     for task in node.tasks.values():

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from indexer.config import Settings, build
-from indexer.devnet.koii import Node, Refused, Server
+from indexer.devnet.koii import Node, Refused, served
 from indexer.errors import RpcRefused, WrongChain
 from indexer.ingest.job import connect
 from indexer.ingest.run import run
@@ -36,8 +36,8 @@ def node() -> Node:
 
 @pytest.fixture
 def url(node: Node) -> Iterator[str]:
-    with Server(node) as server:
-        yield server.url
+    with served(node) as url:
+        yield url
 
 
 def settings(database: str, url: str, tasks: list[str] | None = None) -> Settings:
@@ -135,8 +135,8 @@ def test_listed_tasks_only_and_what_is_none(node: Node, url: str, migrated: str)
 
 def test_another_chain_behind_the_same_name_is_refused(node: Node, url: str, migrated: str) -> None:
     sync(migrated, url)
-    with Server(Node(seed=6)) as other, pytest.raises(WrongChain, match="serves another chain than the one that koii"):
-        sync(migrated, other.url)
+    with served(Node(seed=6)) as other, pytest.raises(WrongChain, match="serves another chain than the one that koii"):
+        sync(migrated, other)
 
 
 def test_a_stock_solana_node_will_do(
@@ -211,8 +211,8 @@ async def plan(writer: Store, number: int, task: str, slot: int) -> Any:
 async def test_whole_lives_against_the_ledger_of_the_node(migrated: str, stale: float) -> None:
     """Rounds, audits, failed and repeated payouts, pruning, migration, stale answers: nothing is missed."""
     node = Node(seed=11, tasks=3, nodes=9, stale=stale)
-    with Server(node) as server:
-        await live_through(migrated, server.url, node, 60 * 22, node.slot + 60 * 12)
+    with served(node) as url:
+        await live_through(migrated, url, node, 60 * 22, node.slot + 60 * 12)
     ledger, last = node.ledger, dict(ask(migrated, LAST))
     found = ask(migrated, "SELECT task_id, round, submitter, value, slot FROM koii.submissions")
     assert set(found) == {row for row in ledger.submissions if row[4] <= last[row[0]]}
@@ -276,11 +276,9 @@ async def test_the_scheduler_reads_twice_in_each_round(migrated: str) -> None:
 
     clock = threading.Thread(target=pass_time)
     engine = db.engine(migrated)
-    with Server(node) as server:
+    with served(node) as url:
         clock.start()
-        work = asyncio.ensure_future(
-            run(settings(migrated, server.url), engine, until_synced=False, watch=lambda jobs: None)
-        )
+        work = asyncio.ensure_future(run(settings(migrated, url), engine, until_synced=False, watch=lambda jobs: None))
         try:
             await asyncio.to_thread(wait_for_reads, migrated)
         finally:
