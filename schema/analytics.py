@@ -40,6 +40,13 @@ tasks = _view(
     " fee_amount submitted_at finished_at submitted_block last_block finality",
 )
 tasks_by_stage = _view("tasks_by_stage", " ".join([*tasks.c.keys(), "stage", "stage_number"]))
+
+
+def tasks_of(network: str) -> TableClause:
+    """The arm of `tasks_by_stage` of one network, without the others."""
+    return table("v_tasks", *(column(c.name, c.type) for c in tasks_by_stage.c), schema=network)
+
+
 work = _view(
     "work", "network chain chain_id contract task_id worker state submitted_at settled_at reward reward_token round"
 )

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
 from indexer.errors import NotCovered
-from indexer.store.database import engine, in_words
+from indexer.store.database import READING_OPTIONS, engine, in_words
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ async def ask_async(connection: "psycopg.AsyncConnection[DictRow]", query: Query
 @contextlib.contextmanager
 def connect(url: str) -> Iterator[sa.Connection]:
     """A connection to ask on; `taskscan db url` prints the URL. Raises DatabaseDown, DatabaseRefused, ConfigError."""
-    target = engine(url)
+    target = engine(url, reading=True)
     try:
         with in_words(target), target.connect() as connection:
             yield connection
@@ -93,8 +93,9 @@ async def connect_async(url: str) -> "AsyncIterator[psycopg.AsyncConnection[Dict
     """The same for `ask_async`."""
     with in_words(engine(url)):
         connection = await psycopg.AsyncConnection.connect(
-            url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC", application_name="taskscan"
-        )
+            url, autocommit=True, row_factory=dict_row, options=READING_OPTIONS, application_name="taskscan",
+            prepare_threshold=0,
+        )  # fmt: skip
         async with connection:
             yield connection
 

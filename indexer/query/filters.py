@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -25,7 +26,7 @@ def condition(view: Listed, text: str) -> sa.ColumnElement[bool]:
     Tasks also have `owner`, which is the requester, and `worker`: tasks that this account worked on.
     """
     name, operator, value = parts(text)
-    whose = view.name.removesuffix("_by_stage")
+    whose = view.name.removeprefix("v_")  # of one network
     if whose == "tasks" and name == "worker" and operator == "=":
         return _worked_on(view, value.lower() if value.startswith("0x") else value)
     if whose == "tasks" and name == "owner":
@@ -36,6 +37,8 @@ def condition(view: Listed, text: str) -> sa.ColumnElement[bool]:
     if operator == "=" and value.endswith("*"):
         return _begins(column, value[:-1])
     typed = value_of(column, value)
+    if name in _CHOICES:
+        typed = constant(typed)
     return {
         "=": column == typed, "!=": column != typed, "<": column < typed, "<=": column <= typed, ">": column > typed,
         ">=": column >= typed,
@@ -95,7 +98,32 @@ def _worked_on(view: Listed, worker: str) -> sa.ColumnElement[bool]:
 def _begins(column: sa.ColumnElement[Any], value: str) -> sa.ColumnElement[bool]:
     if not isinstance(column.type, sa.Text):
         raise UsageError(f"{column.name} holds {_what(column.type)}, which have no beginning: {value}* is no value.")
-    return column.startswith(value.lower() if value.startswith(("0x", "0X")) else value, autoescape=True)
+    value = value.lower() if value.startswith(("0x", "0X")) else value
+    return begins(column, value, planned=True)
+
+
+def begins(column: sa.ColumnElement[Any], start: str, *, planned: bool = False) -> sa.ColumnElement[bool]:
+    """Whether a text begins so, as a range: LIKE uses an index only where the text is known when it is planned.
+
+    `planned`: it is known, where how many rows begin so decides on the way to read them.
+    """
+    by_bytes, end = sa.collate(column, "C"), beyond(start)
+    least, most = (constant(text) if planned else text for text in (start, end))
+    return sa.and_(by_bytes >= least, by_bytes < most if end else sa.true())
+
+
+def constant(value: object) -> sa.BindParameter[Any]:
+    """One of few known values, written into the statement: what it makes impossible is then not even planned."""
+    return sa.literal(value, literal_execute=True)
+
+
+def beyond(start: str) -> str:
+    """The least text above all that begin with `start`; empty: there is none."""
+    kept = start.rstrip(chr(sys.maxunicode))
+    if not kept:
+        return ""
+    following = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)  # what lies between is no text
 
 
 def _what(kind: sa.types.TypeEngine[Any]) -> str:

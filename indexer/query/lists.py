@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from indexer.errors import UsageError
 from indexer.query.as_of import known_at_steps, one_of, resolve_steps, tasks_at
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
-from indexer.query.filters import STATUSES, Listed, condition, nearest_or_fail, value_of
-from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts, tasks_by_stage
+from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of
+from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts, tasks_of
 
 __all__ = ["STATUSES", "Listing", "Page", "listed", "nearest_or_fail", "page_of", "rows", "tasks_by_status"]
 
@@ -27,7 +27,9 @@ STAGES: dict[str, tuple[tuple[str, str, object], ...]] = {
     "failed": (("arbius", "stage", "contestation_succeeded"), ("iexec", "stage_number", 4)),
     "cancelled": (("arbius", "stage", "retracted"),),
 }
-"""Status -> the stages (network, column of `analytics.tasks_by_stage`, value) that tasks of this status can have."""
+"""Status -> the stages (network, column of its view of tasks, value) that tasks of this status can have."""
+DECIDING = ("open", "contested", "contestation_succeeded", "retracted", 4)
+"""Stages that leave no other status: asking for it, too, would make PostgreSQL expect few rows, and sort them all."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,9 @@ class Listing:
         one_of(self.as_of, self.known_at)
         conditions = [condition(view, text) for text in self.filters]
         if past is None and self.name == "tasks" and (stages := _stages(self.filters)):
-            c = tasks_by_stage.c
-            wanted = [condition(tasks_by_stage, text) for text in self.filters]
-            parts: list[Part] = [
-                (tasks_by_stage, [*wanted, c.network == network, c[name] == at]) for network, name, at in stages
-            ]
+            parts = [_staged(self.filters, *stage) for stage in stages]
             staged = {network for places in STAGES.values() for network, _, _ in places}
-            parts.append((tasks_by_stage, [*wanted, c.network.not_in(sorted(staged))]))
+            parts.append((view, [*conditions, view.c.network.not_in([*map(constant, sorted(staged))])]))
         else:
             parts = [(view, conditions)]
         return _newest(parts, names, self)
@@ -107,14 +105,15 @@ def page_of(listing: Listing) -> Query[Page]:
     """The rows of `listing` and where the next page begins. Raises UsageError."""
 
     def steps() -> Steps[Page]:
-        listing.query()  # mistakes in names are told first
+        query = listing.query()  # mistakes in names are told first
         past = None
         chain = next((text.removeprefix("chain=") for text in listing.filters if text.startswith("chain=")), None)
         if listing.as_of is not None:
             past = tasks_at((yield from resolve_steps(listing.as_of, chain)))
         elif listing.known_at is not None:
             past = yield from known_at_steps(listing.known_at, chain)
-        found = yield may_refuse(listing.query(past)) if listing.known_at else listing.query(past)
+        query = query if past is None else listing.query(past)
+        found = yield may_refuse(query) if listing.known_at else query
         names, more = listing.names, len(found) == listing.limit and listing.name != "payments"
         shown = [{name: row[name] for name in names} for row in found]
         return Page(shown, _cursor(found[-1], ORDER[listing.name]) if more and found else None)
@@ -142,10 +141,10 @@ def _newest(parts: Sequence[Part], names: Sequence[str], listing: Listing) -> sa
         first = view.c[order[0]]
         for known, rest in zip((first.is_not(None), first.is_(None)), after, strict=True):
             page = sa.select(*(view.c[name] for name in chosen)).where(*wanted, known, rest)
-            pages.append(page.order_by(*_sorted(view, listing.name)).limit(listing.limit).subquery())
+            pages.append(page.order_by(*_sorted(view, listing.name)).limit(constant(listing.limit)).subquery())
     found = sa.union_all(*(sa.select(page) for page in pages)).subquery()
     last = _sorted(found, listing.name)
-    return sa.select(*(found.c[name] for name in chosen)).order_by(*last).limit(listing.limit)
+    return sa.select(*(found.c[name] for name in chosen)).order_by(*last).limit(constant(listing.limit))
 
 
 def _sorted(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
@@ -210,3 +209,10 @@ def _stages(filters: Iterable[str]) -> Sequence[tuple[str, str, object]]:
     """Where tasks of the status that is asked for can be; nothing where an index on stages is of no use."""
     status = next((text.removeprefix("status=") for text in filters if text.startswith("status=")), "")
     return STAGES.get(status, ())
+
+
+def _staged(filters: Iterable[str], network: str, name: str, at: object) -> Part:
+    """Tasks at a stage: of the network's own view, for an index gives them in order of time only outside of a union."""
+    view = tasks_of(network)
+    texts = [text for text in filters if at not in DECIDING or not text.startswith("status=")]
+    return view, [*(condition(view, text) for text in texts), view.c[name] == constant(at)]

@@ -12,6 +12,7 @@ from indexer.networks.koii.base58 import is_key
 from indexer.query import aidbox
 from indexer.query.as_of import known_at_steps, one_of, resolve_steps, tasks_at
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
+from indexer.query.filters import begins, constant
 from schema import metadata
 from schema.analytics import disputes, payments, tasks, timeline, work
 
@@ -56,7 +57,8 @@ def find_steps(text: str, as_of: str | None = None, known_at: str | None = None)
 def named(text: str) -> Steps[Row]:
     """The row of `analytics.tasks` that `text` names. Raises UsageError, NotFound, Ambiguous."""
     wanted = spelled(text)
-    found = yield sa.select(tasks).where(tasks.c.task_id.startswith(wanted)).limit(FEW + 1)
+    by_index = sa.select(tasks).where(begins(tasks.c.task_id, wanted)).order_by(tasks.c.task_id)
+    found = yield by_index.limit(constant(FEW + 1))
     if not found:
         raise NotFound(f"No task {wanted} is in the database. `taskscan status` tells how far it is read.")
     return _the_one(wanted, found)
@@ -65,7 +67,7 @@ def named(text: str) -> Steps[Row]:
 def _known(text: str, known_at: str) -> Steps[Found]:
     wanted = spelled(text)
     then = yield from known_at_steps(known_at, task=wanted if len(wanted) == WHOLE else None)
-    found = yield may_refuse(sa.select(then).where(then.c.task_id.startswith(wanted)).limit(FEW + 1))
+    found = yield may_refuse(sa.select(then).where(begins(then.c.task_id, wanted)).limit(FEW + 1))
     if not found:
         raise NotFound(f"No task {wanted} was known at {known_at}.")
     return Found(_the_one(wanted, found), [], [], [], [], [])
@@ -138,8 +140,8 @@ def _whole(task: Row) -> Steps[Found]:
 
 
 def _of(view: sa.TableClause, task: Row, order: str) -> sa.Select[Any]:
-    mine = [view.c[name] == task[name] for name in ("network", "chain_id", "contract", "task_id")]
-    return sa.select(view).where(*mine).order_by(view.c[order])
+    mine = [view.c[name] == task[name] for name in ("chain_id", "contract", "task_id")]
+    return sa.select(view).where(view.c.network == constant(task["network"]), *mine).order_by(view.c[order])
 
 
 def _payments(task: Row, events: list[Row]) -> Steps[list[Row]]:

@@ -273,7 +273,7 @@ AS $$
 DECLARE
     t record;
 BEGIN
-    FOR t IN SELECT x.chain_id, x.address, x.task_id AS id FROM arbius.tasks x WHERE analytics.hex(x.task_id) = $1 LOOP
+    FOR t IN SELECT x.chain_id, x.address, x.task_id AS id FROM arbius.tasks x WHERE analytics.hex(x.task_id) COLLATE "C" = $1 LOOP
         RETURN QUERY
         SELECT 'arbius', c.name, c.chain_id, analytics.hex(t.address), $1, e.at, e.block, e.log_index, e.kind, e.what,
                CASE WHEN e.network_status IS NOT NULL THEN arbius.word_of(e.network_status) END, e.network_status, e.who,
@@ -282,7 +282,7 @@ BEGIN
         WHERE c.chain_id = t.chain_id
         ORDER BY e.at, e.block NULLS LAST, e.log_index;
     END LOOP;
-    FOR t IN SELECT x.chain_id, x.address, x.taskid AS id FROM iexec.tasks x WHERE analytics.hex(x.taskid) = $1 LOOP
+    FOR t IN SELECT x.chain_id, x.address, x.taskid AS id FROM iexec.tasks x WHERE analytics.hex(x.taskid) COLLATE "C" = $1 LOOP
         RETURN QUERY
         SELECT 'iexec', c.name, c.chain_id, analytics.hex(t.address), $1, e.at, e.block, e.log_index, e.kind, e.what,
                CASE WHEN e.network_status IS NOT NULL THEN iexec.word_of(e.network_status) END, e.network_status, e.who,

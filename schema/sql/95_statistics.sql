@@ -88,13 +88,13 @@ AS $$
         SELECT extract(epoch FROM s.blocktime - t.blocktime)::bigint AS seconds, count(*) AS n
         FROM arbius.solutions s
         JOIN arbius.tasks t ON t.chain_id = s.chain_id AND t.address = s.address AND t.task_id = s.task_id
-        WHERE $1 = 'arbius' AND analytics.hex(s.validator) = analytics.hex($3) AND s.chain_id = $2
+        WHERE $1 = 'arbius' AND analytics.hex(s.validator) COLLATE "C" = analytics.hex($3) AND s.chain_id = $2
         GROUP BY 1
         UNION ALL
         SELECT extract(epoch FROM w.contributed_at - t.start_time)::bigint, count(*)
         FROM iexec.contributions w
         JOIN iexec.tasks t ON t.chain_id = w.chain_id AND t.address = w.address AND t.taskid = w.taskid
-        WHERE $1 = 'iexec' AND analytics.hex(w.worker) = analytics.hex($3) AND w.chain_id = $2
+        WHERE $1 = 'iexec' AND analytics.hex(w.worker) COLLATE "C" = analytics.hex($3) AND w.chain_id = $2
         GROUP BY 1
     ) AS l
     WHERE l.seconds IS NOT NULL

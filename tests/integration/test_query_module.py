@@ -170,6 +170,8 @@ LISTS = [
     ("open_disputes", (), ("ix_tasks_stage ",)),
     ("tasks", ("worker=0xab",), ("ix_solutions_validator_hex", "ix_contributions_worker_hex", "ix_tasks_task_id_hex")),
     ("tasks", ("owner=0xab*",), ("ix_tasks_owner_hex", "ix_tasks_requester_hex")),
+    ("tasks", ("status=disputed",), ("ix_tasks_stage ",)),
+    ("tasks", ("status=claimable",), ("ix_tasks_stage ", "ix_tasks_status ")),
 ]
 SMALL = {"sources", "chains", "groups", "withdraw_requests", "categories", "parameters", "worker_counts", "workerpools"}
 
@@ -178,7 +180,8 @@ SMALL = {"sources", "chains", "groups", "withdraw_requests", "categories", "para
 def test_lists_read_indexes_and_no_whole_table(
     filled: str, name: str, filters: tuple[str, ...], indexes: tuple[str, ...]
 ) -> None:
-    made = Listing(name, filters).query().compile(dialect=sa.dialects.postgresql.psycopg.dialect())
+    dialect = sa.dialects.postgresql.psycopg.dialect()
+    made = Listing(name, filters).query().compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     with psycopg.connect(filled) as connection:
         connection.execute("ANALYZE")
         connection.execute("SET enable_seqscan = off")
