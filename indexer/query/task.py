@@ -133,7 +133,7 @@ def _whole(task: Row) -> Steps[Found]:
         task,
         work=(yield _of(work, task, "submitted_at")),
         payments=(yield from _payments(task, events)),
-        disputes=(yield _of(disputes, task, "opened_at")),
+        disputes=(yield from _disputes(task, events)),
         events=events,
         timeline=(yield from timeline_of(task)),
     )
@@ -142,6 +142,17 @@ def _whole(task: Row) -> Steps[Found]:
 def _of(view: sa.TableClause, task: Row, order: str) -> sa.Select[Any]:
     mine = [view.c[name] == task[name] for name in ("chain_id", "contract", "task_id")]
     return sa.select(view).where(view.c.network == constant(task["network"]), *mine).order_by(view.c[order])
+
+
+def _disputes(task: Row, events: list[Row]) -> Steps[list[Row]]:
+    """Contestations, looked up by the time that their events tell: they have an index on it, and none on hex ids."""
+    contested = [event for event in events if event["event"].startswith("contestation_")]
+    if not contested:
+        return []
+    query = _of(disputes, task, "opened_at")
+    times = sorted({event["time"] for event in contested if event["event"] == "contestation_submitted"})
+    rows = yield query.where(disputes.c.opened_at.in_(times)) if times else query
+    return rows
 
 
 def _payments(task: Row, events: list[Row]) -> Steps[list[Row]]:
