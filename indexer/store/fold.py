@@ -6,12 +6,13 @@ whose events come from contracts of two groups is right whichever group is read 
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.dialects.postgresql import ARRAY, Insert, aggregate_order_by, insert
 
 from indexer.networks import NETWORKS
 from indexer.store import ledger
@@ -23,11 +24,15 @@ from schema.folds import Fold
 
 KEYS_AT_ONCE = 20_000
 DEEP_LOGS = 5_000  # from here on it pays to let the planner see how large the tables are
+FEW_KEYS = 500  # more of them are worth a plan of their own
 LOGS_AT_ONCE = 100_000  # of a deep backfill: large enough to fold set-wise, small enough to keep transactions short
 FOLD_LOCK = "taskscan: folds of a chain"
 _LOCK = sa.select(
     sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(FOLD_LOCK, sa.bindparam("chain", type_=sa.BigInteger)))
 )
+# A plan for any blocks looks dearer than one for these blocks, but to plan costs several times what it saves here.
+_PLAN_ONCE = sa.text("SET LOCAL plan_cache_mode = force_generic_plan")
+_PLAN_ANEW = sa.text("SET LOCAL plan_cache_mode = force_custom_plan")
 _LOCK_FACTS = (
     sa.select(chains.c.chain_id).where(chains.c.chain_id == sa.bindparam("chain")).with_for_update(key_share=True)
 )
@@ -60,6 +65,11 @@ def fold_chain(connection: sa.Connection, chain_id: int, group_id: int | None = 
     Folds of one chain wait for each other, so that of two writers the later one sees the rows of both.
     """
     lock(connection, chain_id)
+    return fold_locked(connection, chain_id, group_id)
+
+
+def fold_locked(connection: sa.Connection, chain_id: int, group_id: int | None = None) -> int:
+    """The same where `lock` was called in this transaction already."""
     _lock_facts(connection, chain_id)
     found = ledger.load_groups(connection, chain_id)
     due = [(group, group.read_to) for group in found if group_id in (None, group.group_id) and _lags(group)]
@@ -107,19 +117,28 @@ def _fold_group(connection: sa.Connection, group: Group, last: int, at_block: in
         addresses = [bytes.fromhex(m.address[2:]) for m in group.members if m.network == network]
         if prepare := NETWORKS[network].prepare:
             prepare(connection, group.chain_id, addresses, first, last)
-        for fold in FOLDS[network]:
-            blocks = fold, group.chain_id, addresses, first, last, at_block
-            keys += _fold_many(connection, *blocks) if deep else _fold_few(connection, *blocks)
+        blocks = group.chain_id, addresses, first, last, at_block
+        if deep:
+            keys += sum(_fold_many(connection, fold, *blocks) for fold in FOLDS[network])
+        else:
+            keys += _fold_few(connection, network, *blocks)
     return keys
 
 
 def _fold_few(
-    connection: sa.Connection, fold: Fold, chain_id: int, addresses: Sequence[bytes], first: int, last: int,
+    connection: sa.Connection, network: str, chain_id: int, addresses: Sequence[bytes], first: int, last: int,
     at_block: int,
 ) -> int:  # fmt: skip
-    touched = touched_keys(connection, fold, chain_id, addresses, first, last)
-    refold(connection, fold, chain_id, touched, at_block)
-    return len(touched)
+    """At the head one question costs more than its answer: the keys of all entities are asked for at once."""
+    blocks = {"chain": chain_id, "addresses": list(addresses), "first": first, "last": last}
+    connection.execute(_PLAN_ONCE)
+    found = list(connection.execute(_all_touched(network), blocks).one())
+    touched = [list(zip(found[n] or (), found[n + 1] or (), strict=True)) for n in range(0, len(found), 2)]
+    if max(map(len, touched)) > FEW_KEYS:
+        connection.execute(_PLAN_ANEW)
+    for fold, keys in zip(FOLDS[network], touched, strict=True):
+        refold(connection, fold, chain_id, keys, at_block)
+    return sum(map(len, touched))
 
 
 def _fold_many(
@@ -149,16 +168,53 @@ def touched(
     fold: Fold, chain_id: int, addresses: Sequence[bytes], first: int, last: int
 ) -> sa.Select[*tuple[Any, ...]]:  # fmt: skip
     """The same as a query."""
-    function = getattr(getattr(sa.func, fold.schema), f"touched_{fold.table.name}")
-    given = function(chain_id, _addresses(addresses), first, last)
-    rows = given.table_valued("address", "key").render_derived()
+    rows = _touched_rows(fold, chain_id, _addresses(addresses), first, last)
     return sa.select(rows.c.address, rows.c.key)
+
+
+def _touched_rows(fold: Fold, *blocks: Any) -> sa.TableValuedAlias:
+    function = getattr(getattr(sa.func, fold.schema), f"touched_{fold.table.name}")
+    return function(*blocks).table_valued("address", "key").render_derived()  # type: ignore[no-any-return]
+
+
+@cache
+def _all_touched(network: str) -> sa.Select[*tuple[Any, ...]]:
+    """One row: of each entity of a network the addresses and the keys that blocks touch, as two arrays.
+
+    Asked with every block and made once, as the statements of `_refolded`: to make them costs more than to run them.
+    """
+    number = sa.BigInteger()
+    blocks = (
+        sa.bindparam("chain", type_=number),
+        sa.cast(sa.bindparam("addresses", type_=ARRAY(sa.LargeBinary())), ARRAY(sa.LargeBinary())),
+        sa.bindparam("first", type_=number),
+        sa.bindparam("last", type_=number),
+    )
+    arrays = []
+    for fold in FOLDS[network]:
+        c = _touched_rows(fold, *blocks).c
+        ordered = (sa.func.array_agg(aggregate_order_by(column, c.address, c.key)) for column in (c.address, c.key))
+        arrays.append(sa.select(*(array.label(name) for array, name in zip(ordered, "ak", strict=True))).subquery())
+    joined: sa.FromClause = arrays[0]
+    for array in arrays[1:]:
+        joined = joined.join(array, sa.true())
+    return sa.select(*(column for array in arrays for column in array.c)).select_from(joined)
 
 
 def refold(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
     """Fold the entities of `keys` from their events up to `at_block` and write what differs from the table."""
     for n in range(0, len(keys), KEYS_AT_ONCE):
-        connection.execute(_upsert(fold, folded(fold, chain_id, keys[n : n + KEYS_AT_ONCE], at_block)))
+        addresses, names = zip(*keys[n : n + KEYS_AT_ONCE], strict=True)
+        given = {"chain": chain_id, "addresses": list(addresses), "keys": list(names), "at_block": at_block}
+        connection.execute(_refolded(fold), given)
+
+
+@cache
+def _refolded(fold: Fold) -> Insert:
+    kinds = ARRAY(sa.LargeBinary()), ARRAY(fold.table.c[fold.key].type)
+    arrays = [sa.cast(sa.bindparam(n, type_=k), k) for n, k in zip(("addresses", "keys"), kinds, strict=True)]
+    chain, at_block = (sa.bindparam(name, type_=sa.BigInteger()) for name in ("chain", "at_block"))
+    return _upsert(fold, _folded_by(fold, chain, *arrays, at_block))
 
 
 def refold_and_prune(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
@@ -197,8 +253,12 @@ def _arrays(fold: Fold, keys: Keys) -> list[sa.Cast[Any]]:
 
 def folded(fold: Fold, chain_id: int, keys: Keys, at_block: int) -> sa.Select[tuple[object, ...]]:
     """What the fold gives for `keys` at `at_block`, as a query of the columns that a fold fills."""
+    return _folded_by(fold, chain_id, *_arrays(fold, keys), at_block)
+
+
+def _folded_by(fold: Fold, *given: Any) -> sa.Select[tuple[object, ...]]:
     function = getattr(getattr(sa.func, fold.schema), f"fold_{fold.table.name}")
-    rows = function(chain_id, *_arrays(fold, keys), at_block).table_valued(*(c.name for c in fold.table.columns))
+    rows = function(*given).table_valued(*(c.name for c in fold.table.columns))
     return sa.select(*(rows.c[column.name] for column in fold.folded))
 
 
@@ -210,14 +270,18 @@ def _look_again(connection: sa.Connection, network: str) -> None:
 
 def _portion(connection: sa.Connection, group: Group) -> tuple[int, int | None]:
     """How many logs are read without a gap and not folded yet, and the block with which `LOGS_AT_ONCE` are full."""
-    mine = sa.and_(
-        reads.c.chain_id == group.chain_id,
-        reads.c.group_id == group.group_id,
-        reads.c.from_block > group.folded_to,
-        reads.c.to_block <= group.read_to,
-    )
-    so_far = sa.func.sum(reads.c.logs).over(order_by=reads.c.to_block)
-    sums = sa.select(reads.c.to_block, so_far.label("logs")).where(mine).subquery()
-    enough = sa.func.min(sums.c.to_block).filter(sums.c.logs >= LOGS_AT_ONCE)
-    waiting, last = connection.execute(sa.select(sa.func.max(sums.c.logs), enough)).one()
+    upto = {"chain": group.chain_id, "group": group.group_id, "folded": group.folded_to, "read": group.read_to}
+    upto["portion"] = LOGS_AT_ONCE
+    waiting, last = connection.execute(_portions(), upto).one()
     return int(waiting or 0), last
+
+
+@cache
+def _portions() -> sa.Select[*tuple[Any, ...]]:
+    names = "chain", "group", "folded", "read", "portion"
+    chain, group, folded, read, portion = (sa.bindparam(name, type_=sa.BigInteger) for name in names)
+    mine = (reads.c.chain_id == chain, reads.c.group_id == group, reads.c.from_block > folded, reads.c.to_block <= read)
+    so_far = sa.func.sum(reads.c.logs).over(order_by=reads.c.to_block)
+    sums = sa.select(reads.c.to_block, so_far.label("logs")).where(*mine).subquery()
+    enough = sa.func.min(sums.c.to_block).filter(sums.c.logs >= portion)
+    return sa.select(sa.func.max(sums.c.logs), enough)

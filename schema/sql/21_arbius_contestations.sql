@@ -114,17 +114,17 @@ AS $$
         SELECT x.address, x.task
         FROM unnest(addresses, keys) AS w (address, key)
         JOIN arbius.contestation_submitted x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
-        WHERE x.block_number BETWEEN from_block AND at_block
+        WHERE analytics.within(x.block_number, from_block, at_block)
         UNION
         SELECT x.address, x.task
         FROM unnest(addresses, keys) AS w (address, key)
         JOIN arbius.contestation_vote x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
-        WHERE x.block_number BETWEEN from_block AND at_block
+        WHERE analytics.within(x.block_number, from_block, at_block)
         UNION
         SELECT x.address, x.id
         FROM unnest(addresses, keys) AS w (address, key)
         JOIN arbius.contestation_vote_finish x ON x.id = w.key AND x.address = w.address AND x.chain_id = chain
-        WHERE x.block_number BETWEEN from_block AND at_block
+        WHERE analytics.within(x.block_number, from_block, at_block)
     ) AS k
     CROSS JOIN LATERAL arbius.contestation_of(chain, k.address, k.task, at_block) c
 $$;

@@ -27,7 +27,7 @@ AS $$
     SELECT DISTINCT ON (x.task, x.address) x.*
     FROM unnest(addresses, keys) AS w (address, key)
     JOIN arbius.solution_submitted x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
-    WHERE x.block_number BETWEEN from_block AND at_block
+    WHERE analytics.within(x.block_number, from_block, at_block)
     ORDER BY x.task, x.address, x.block_number, x.log_index
 $$;
 COMMENT ON FUNCTION arbius.first_solutions(bigint, bytea[], bytea[], bigint, bigint) IS
@@ -41,7 +41,7 @@ AS $$
     SELECT DISTINCT ON (x.task, x.address) x.*
     FROM unnest(addresses, keys) AS w (address, key)
     JOIN arbius.solution_claimed x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
-    WHERE x.block_number BETWEEN from_block AND at_block
+    WHERE analytics.within(x.block_number, from_block, at_block)
     ORDER BY x.task, x.address, x.block_number, x.log_index
 $$;
 COMMENT ON FUNCTION arbius.first_claims(bigint, bytea[], bytea[], bigint, bigint) IS
@@ -91,14 +91,14 @@ AS $$
                x.id, x.address, x.model, x.fee, x.sender, x.block_number, x.log_index, x.block_time, x.tx_hash
         FROM unnest(addresses, keys) AS w (address, key)
         JOIN arbius.task_submitted x ON x.id = w.key AND x.address = w.address AND x.chain_id = chain
-        WHERE x.block_number BETWEEN from_block AND at_block
+        WHERE analytics.within(x.block_number, from_block, at_block)
         ORDER BY x.id, x.address, x.block_number, x.log_index
     ) AS t ON t.id = k.key AND t.address = k.address
     LEFT JOIN (
         SELECT DISTINCT ON (x.id, x.address) x.id, x.address, x.block_number, x.block_time
         FROM unnest(addresses, keys) AS w (address, key)
         JOIN arbius.task_retracted x ON x.id = w.key AND x.address = w.address AND x.chain_id = chain
-        WHERE x.block_number BETWEEN from_block AND at_block
+        WHERE analytics.within(x.block_number, from_block, at_block)
         ORDER BY x.id, x.address, x.block_number, x.log_index
     ) AS r ON r.id = k.key AND r.address = k.address
     LEFT JOIN arbius.first_solutions(chain, addresses, keys, from_block, at_block) s
@@ -110,7 +110,7 @@ AS $$
                max(x.block_time) AS last_at
         FROM unnest(addresses, keys) AS w (address, key)
         JOIN arbius.contestation_suggested x ON x.task = w.key AND x.address = w.address AND x.chain_id = chain
-        WHERE x.block_number BETWEEN from_block AND at_block
+        WHERE analytics.within(x.block_number, from_block, at_block)
         GROUP BY x.task, x.address
     ) AS g ON g.task = k.key AND g.address = k.address
     LEFT JOIN arbius.fold_contestations(chain, addresses, keys, from_block, at_block) c
