@@ -92,6 +92,30 @@ FIELDS: dict[str, Field] = {
 """How a value of each type is packed; a timestamptz comes from `timestamp`."""
 
 
+_OIDS = {
+    "bool": 16, "bytea": BYTEA_OID, "int4": 23, "int8": 20, "jsonb": 3802, "numeric": NUMERIC_OID, "text": 25,
+    "timestamptz": 1184,
+}  # fmt: skip
+
+
+def columns_of(types: Sequence[str], rows: Sequence[bytes]) -> list[bytes]:
+    """Packed rows turned round: of each column the binary form of an array of its values, no length before it."""
+    fields = zip(*(_fields_of(row, len(types)) for row in rows), strict=True)
+    return [
+        struct.pack(">iiiii", 1, NULL in column, _OIDS[kind], len(rows), 1) + b"".join(column)
+        for kind, column in zip(types, fields, strict=True)
+    ]
+
+
+def _fields_of(row: bytes, count: int) -> list[bytes]:
+    fields, start = [], 2
+    for _ in range(count):
+        end = start + 4 + max(0, int.from_bytes(row[start : start + 4], signed=True))
+        fields.append(row[start:end])
+        start = end
+    return fields
+
+
 def row_start(fields: int) -> bytes:
     """What a row of so many fields begins with."""
     return _count(fields)

@@ -19,6 +19,29 @@ from schema.chain import blocks, chains, groups, reads, reorgs
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
+# Asked with every block: to build these anew each time costs more than to run them.
+_CHAIN = sa.bindparam("chain", type_=sa.BigInteger)
+_LOCKED = sa.select(groups.c.group_id).where(groups.c.chain_id == _CHAIN).order_by(groups.c.group_id).with_for_update()
+_OPEN = sa.select(reorgs).where(reorgs.c.chain_id == _CHAIN, reorgs.c.rows_added.is_(None))
+_NEWEST = (
+    sa.select(blocks.c.block_number, blocks.c.block_hash, _OPEN.exists().label("counting"))
+    .where(blocks.c.chain_id == _CHAIN)
+    .order_by(blocks.c.block_number.desc())
+    .limit(1)
+)
+_RAISED = (
+    sa.update(chains)
+    .where(
+        chains.c.chain_id == _CHAIN,
+        sa.or_(chains.c.head_block.is_(None), chains.c.head_block <= sa.bindparam("number", type_=sa.BigInteger)),
+    )
+    .values(
+        head_block=sa.bindparam("number", type_=sa.BigInteger),
+        head_time=sa.bindparam("time", type_=chains.c.head_time.type),
+        seen_at=sa.func.now(),
+    )
+)
+
 
 class Stored(NamedTuple):
     """What is known of a chain's head: number of its final block, held blocks (any order), whether blooms are true."""
@@ -50,14 +73,16 @@ def extend(
     Raises Inconsistent where the stored window does not end at `tip`: somebody else writes this chain.
     """
     fold.lock(connection, chain_id)
-    mine = sa.select(groups.c.group_id).where(groups.c.chain_id == chain_id).order_by(groups.c.group_id)
-    connection.execute(mine.with_for_update())
-    _check_tip(connection, chain_id, tip)
+    locked = connection.scalars(_LOCKED, {"chain": chain_id}).all()
+    counting = _check_tip(connection, chain_id, tip)
     if held:
-        connection.execute(sa.insert(blocks), [_row(chain_id, block) for block in held])
-        _raise_head(connection, chain_id, held[-1])
-    written = sum(write(connection, batch) for batch in batches)
-    _count_added(connection, chain_id)
+        rows = [_row(chain_id, block) for block in held]
+        connection.execute(sa.insert(blocks), rows if len(rows) > 1 else rows[0])
+        newest = {"chain": chain_id, "number": held[-1].number, "time": time_of(held[-1].timestamp)}
+        connection.execute(_RAISED, newest)
+    written = sum(write(connection, batch, locked) for batch in batches)
+    if counting:
+        _count_added(connection, chain_id)
     return written
 
 
@@ -71,12 +96,13 @@ def finalize(connection: sa.Connection, chain_id: int, final: Block) -> None:
     connection.execute(sa.update(chains).where(chains.c.chain_id == chain_id).values(final_block=greatest))
 
 
-def _check_tip(connection: sa.Connection, chain_id: int, tip: Point) -> None:
-    newest = sa.select(blocks.c.block_number, blocks.c.block_hash).where(blocks.c.chain_id == chain_id)
-    row = connection.execute(newest.order_by(blocks.c.block_number.desc()).limit(1)).one_or_none()
+def _check_tip(connection: sa.Connection, chain_id: int, tip: Point) -> bool:
+    """Whether there are reorgs whose new branch is not read up to the height of the old head yet."""
+    row = connection.execute(_NEWEST, {"chain": chain_id}).one_or_none()
     if row is not None and (row.block_number, row.block_hash) != tip:
         message = f"its newest block is {row.block_number}, not {tip.number}: another process writes this chain"
         raise Inconsistent(message, provider="chain.blocks")
+    return row is None or row.counting
 
 
 def _row(chain_id: int, block: Block) -> dict[str, object]:
@@ -97,20 +123,9 @@ def time_of(seconds: int) -> datetime:
         return END_OF_TIME
 
 
-def _raise_head(connection: sa.Connection, chain_id: int, newest: Block) -> None:
-    lower = sa.or_(chains.c.head_block.is_(None), chains.c.head_block <= newest.number)
-    raised = sa.update(chains).where(chains.c.chain_id == chain_id, lower)
-    connection.execute(
-        raised.values(head_block=newest.number, head_time=time_of(newest.timestamp), seen_at=sa.func.now())
-    )
-
-
 def _count_added(connection: sa.Connection, chain_id: int) -> None:
     """Say of reorgs how many logs the new branch brought, once it is read up to the height of the old head."""
-    open_ones = sa.select(reorgs).where(reorgs.c.chain_id == chain_id, reorgs.c.rows_added.is_(None))
-    found = connection.execute(open_ones).all()
-    if not found:
-        return
+    found = connection.execute(_OPEN, {"chain": chain_id}).all()
     done = min((group.read_to or -1 for group in ledger.load_groups(connection, chain_id)), default=-1)
     for row in found:
         last = row.ancestor + row.depth

@@ -39,6 +39,32 @@ _COVERED = sa.select(coverage.c.group_id, coverage.c.from_block, coverage.c.to_b
 _LOCKED = sa.select(groups.c.group_id).where(groups.c.group_id == sa.bindparam("group")).with_for_update()
 _ADDRESSES = sa.select(sources.c.address).where(sources.c.group_id == sa.bindparam("group"), sources.c.active)
 
+_FIRST, _LAST = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last"))
+_TOUCHING = (
+    coverage.c.group_id == sa.bindparam("group"),
+    coverage.c.evidence == sa.bindparam("known"),
+    coverage.c.from_block <= _LAST + 1,
+    coverage.c.to_block >= _FIRST - 1,
+)
+_TAKEN = sa.delete(coverage).where(*_TOUCHING).returning(coverage.c.from_block, coverage.c.to_block, coverage.c.to_time)
+# What every block at the head does: the one interval that touches it ends just below it.
+_ABOVE = coverage.alias()
+_GROWN = (
+    sa.update(coverage)
+    .where(
+        coverage.c.group_id == sa.bindparam("group"),
+        coverage.c.evidence == sa.bindparam("known"),
+        coverage.c.to_block == _FIRST - 1,
+        ~sa.exists().where(
+            _ABOVE.c.group_id == sa.bindparam("group"),
+            _ABOVE.c.evidence == sa.bindparam("known"),
+            _ABOVE.c.from_block <= _LAST + 1,
+            _ABOVE.c.to_block >= _FIRST,
+        ),
+    )
+    .values(to_block=_LAST, to_time=sa.bindparam("time", type_=coverage.c.to_time.type))
+)
+
 
 @dataclass(frozen=True)
 class Member:
@@ -148,14 +174,15 @@ def knows_all(connection: sa.Connection, group: Group) -> bool:
     return all("0x" + address.hex() in known for address in now)
 
 
-def uncovered(connection: sa.Connection, group_id: int, ranges: Iterable[Range]) -> list[Range]:
-    """The part of `ranges` that the group has not read yet. The group must be locked."""
-    return subtract(ranges, covered_ranges(connection, [group_id]).get(group_id, []))
+def covered_by(connection: sa.Connection, group_id: int) -> list[Range]:
+    """The same of one group."""
+    return covered_ranges(connection, [group_id]).get(group_id, [])
 
 
 def record(connection: sa.Connection, group: Group, done: Sequence[Read]) -> None:
     """Write the ledger's rows for reads whose event rows are written in this transaction."""
-    connection.execute(sa.insert(reads), [_read_row(group, read) for read in done])
+    rows = [_read_row(group, read) for read in done]
+    connection.execute(sa.insert(reads), rows if len(rows) > 1 else rows[0])
     for evidence in {read.evidence for read in done}:
         alike = [read for read in done if read.evidence == evidence]
         times = {read.range.last: read.to_time for read in alike}
@@ -188,14 +215,10 @@ def _cover(
     connection: sa.Connection, group_id: int, piece: Range, evidence: str, to_time: datetime | None
 ) -> None:  # fmt: skip
     """Add `piece` to the group's coverage, joined with neighbours of the same evidence."""
-    c = coverage.c
-    touching = sa.and_(
-        c.group_id == group_id,
-        c.evidence == evidence,
-        c.from_block <= piece.last + 1,
-        c.to_block >= piece.first - 1,
-    )
-    taken = connection.execute(sa.delete(coverage).where(touching).returning(c.from_block, c.to_block, c.to_time)).all()
+    new = {"group": group_id, "known": evidence, "first": piece.first, "last": piece.last, "time": to_time}
+    if connection.execute(_GROWN, new).rowcount:
+        return
+    taken = connection.execute(_TAKEN, new).all()
     joined = merge([piece, *(Range(row.from_block, row.to_block) for row in taken)])[0]
     times = {row.to_block: row.to_time for row in taken} | ({piece.last: to_time} if to_time else {})
     connection.execute(

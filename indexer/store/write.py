@@ -1,6 +1,6 @@
 """One transaction: event rows, unknown logs, new contracts and the ledger rows that say the range is read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -9,10 +9,11 @@ from psycopg import sql
 
 from indexer.chain.ranges import Range, subtract
 from indexer.store import ledger, sources
-from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target, copy_rows, place
+from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target, copy_rows, insert_rows, place
 from indexer.store.database import driver, lazily
-from indexer.store.fold import fold_chain, lock
+from indexer.store.fold import fold_locked, lock
 
+FEW_ROWS = 250  # up to so many, INSERTs that are sent all at once are faster than one COPY after the other
 UNKNOWN_LOGS = Target(
     "chain", "unknown_logs", (*FIXED_COLUMNS, "topics", "data", "reason"), (*FIXED_TYPES, "bytea[]", "bytea", "text")
 )
@@ -43,19 +44,27 @@ class Batch:
         return sum(map(len, self.rows.values()))
 
 
-def write(connection: sa.Connection, batch: Batch) -> int:
+def write(connection: sa.Connection, batch: Batch, locked: Collection[int] = ()) -> int:
     """Write the batch; how many rows were new. Blocks that the group has read already are left out.
 
     Writers of one group wait for each other, so a range is written once whoever reads it; a group that was
-    joined with another meanwhile is left alone and its range planned anew.
+    joined with another meanwhile is left alone and its range planned anew. `locked`: groups that this transaction
+    has locked already, and with them the folds of their chain.
     """
-    if at_head := _reads_the_rest(connection, batch):
-        lock(connection, batch.group.chain_id)
-    else:
+    group_id = batch.group.group_id
+    covered = ledger.covered_by(connection, group_id)
+    at_head = _reads_the_rest(batch, covered)
+    if not at_head:
         lazily(connection)
-    if not ledger.lock_group(connection, batch.group.group_id) or not ledger.knows_all(connection, batch.group):
+    elif not locked:
+        lock(connection, batch.group.chain_id)
+    if group_id not in locked:
+        if not ledger.lock_group(connection, group_id):
+            return 0
+        covered = ledger.covered_by(connection, group_id)
+    if not ledger.knows_all(connection, batch.group):
         return 0
-    wanted = ledger.uncovered(connection, batch.group.group_id, [read.range for read in batch.reads])
+    wanted = subtract([read.range for read in batch.reads], covered)
     if not wanted:
         return 0
     reads = [read for read in batch.reads if any(_overlap(read.range, piece) for piece in wanted)]
@@ -66,16 +75,14 @@ def write(connection: sa.Connection, batch: Batch) -> int:
         sources.add(connection, batch.group.chain_id, batch.born)
     ledger.record(connection, batch.group, reads)
     if at_head:
-        fold_chain(connection, batch.group.chain_id, batch.group.group_id)
+        fold_locked(connection, batch.group.chain_id, group_id)
     return sum(map(len, rows.values()))
 
 
-def _reads_the_rest(connection: sa.Connection, batch: Batch) -> bool:
+def _reads_the_rest(batch: Batch, covered: Sequence[Range]) -> bool:
     """Whether nothing of the group is missing up to `batch.upto` once the batch is written."""
     if batch.group.from_block > batch.upto:
         return False
-    group_id = batch.group.group_id
-    covered = ledger.covered_ranges(connection, [group_id]).get(group_id, [])
     wanted = [Range(batch.group.from_block, batch.upto)]
     return not subtract(wanted, [*covered, *(read.range for read in batch.reads)])
 
@@ -91,6 +98,9 @@ def _within(rows: Iterable[Row], pieces: Sequence[Range]) -> list[Row]:
 def _insert(connection: psycopg.Connection, rows: Mapping[Target, Sequence[Row]]) -> None:
     """COPY into the tables; where rows of these blocks are there already (evidence was raised), add the others."""
     if not rows:
+        return
+    if sum(map(len, rows.values())) <= FEW_ROWS and all(target.insertion for target in rows):
+        insert_rows(connection, rows)
         return
     try:
         with connection.transaction():

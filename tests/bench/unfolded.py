@@ -8,6 +8,6 @@ if __name__ == "__main__":
     with (
         patch("indexer.ingest.scan.fold_portion", lambda *_: False),
         patch("indexer.ingest.scan.fold_chain", lambda *_: 0),
-        patch("indexer.store.write.fold_chain", lambda *_: 0),
+        patch("indexer.store.write.fold_locked", lambda *_: 0),
     ):
         main()

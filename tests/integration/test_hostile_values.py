@@ -6,6 +6,7 @@ Logs are encoded by eth-abi and read by web3: what PostgreSQL then holds must be
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import pytest
@@ -64,8 +65,17 @@ def sent(raw: Raw, index: int, seconds: int) -> Log:
 
 
 def written(connection: sa.Connection, network: str, role: str, wanted: Sequence[Log]) -> dict[int, tuple[str, Any]]:
-    """Write the logs as a scan does, in a transaction that is rolled back; what the tables held, by log index."""
-    with connection.begin() as transaction:
+    """Write the logs as a scan does, by COPY, and as follow does, by INSERT; what the tables held, by log index."""
+    copied, inserted = (_written(connection, network, role, wanted, few) for few in (-1, len(wanted)))
+    assert copied == inserted
+    return inserted
+
+
+def _written(
+    connection: sa.Connection, network: str, role: str, wanted: Sequence[Log], few: int
+) -> dict[int, tuple[str, Any]]:  # fmt: skip
+    """In a transaction that is rolled back. `few`: up to so many rows go by INSERT."""
+    with connection.begin() as transaction, patch("indexer.store.write.FEW_ROWS", few):
         sources.add(connection, CHAIN, [sources.Wanted(ADDRESS, network, role, 0)])
         (group,) = ledger.load_groups(connection, CHAIN)
         decoder = Decoder(group)
