@@ -30,13 +30,17 @@ WHERE i.schemaname = 'arbius' AND NOT x.indisprimary ORDER BY i.indexname
 
 def load(engine: sa.Engine, first: int, last: int) -> None:
     """Logs of the steps `first` to `last`, both included; the ledger does not know of them yet."""
-    parts = (Path(__file__).parent / "volume.sql").read_text().split("\n;\n")
     for start in range(first, last + 1, _AT_ONCE):
-        end = min(last, start + _AT_ONCE - 1)
-        values = {"first": start, "last": end, "chain": CHAIN_ID, "engine": bytes.fromhex(ENGINE[2:]), "steps": STEPS}
         with engine.begin() as connection:
-            for statement in filter(str.strip, parts):
-                connection.execute(sa.text(statement), values)
+            make(connection, start, min(last, start + _AT_ONCE - 1))
+
+
+def make(connection: sa.Connection, first: int, last: int) -> None:
+    """The same in the caller's transaction."""
+    parts = (Path(__file__).parent / "volume.sql").read_text().split("\n;\n")
+    values = {"first": first, "last": last, "chain": CHAIN_ID, "engine": bytes.fromhex(ENGINE[2:]), "steps": STEPS}
+    for statement in filter(str.strip, parts):
+        connection.execute(sa.text(statement), values)
 
 
 def tell(engine: sa.Engine, first: int, last: int) -> None:

@@ -19,12 +19,13 @@ from indexer.store import database as db
 from indexer.store import fold, migrate, server, sources
 from indexer.store.rollback import rollback
 from schema.analytics import work
+from tests.bench import head_writes
 from tests.bench.chain import CHAIN_ID, ENGINE
-from tests.bench.filling import LOGS_PER_STEP, STEPS, Bulk, fold_all, load, tell
+from tests.bench.filling import LOGS_PER_STEP, Bulk, fold_all, load, tell
 from tests.bench.process import postgres_cpu_seconds
 
 MEASURED = 80_000  # tasks, about 410,000 logs, that are folded at the beginning and at the end under the clock
-HEAD_BLOCKS = 100
+HEAD_WRITES = 100
 ROLLED_BLOCKS = 64
 TIMES = 5
 Figures = dict[str, float]
@@ -65,7 +66,7 @@ def _filled(engine: sa.Engine, url: str, tasks: int) -> Figures:
     _settle(engine)
     filled = time.monotonic() - began
     last = list(_folds(engine, url, tasks - MEASURED, tasks - 1))
-    head = _head(engine, tasks)
+    head = head_writes.run(engine, url, HEAD_WRITES, 1) | head_writes.run(engine, url, HEAD_WRITES // 4, 10)
     _settle(engine)
     figures = {"logs": tasks * LOGS_PER_STEP, "filling_s": filled} | _folding(first, last) | head
     return figures | {f"{name}_first": value for name, value in rolled.items()} | _rolled(engine)
@@ -82,18 +83,6 @@ def _folds(engine: sa.Engine, url: str, first: int, last: int) -> Iterator[Spent
         if more:
             yield time.monotonic() - began, postgres_cpu_seconds(url) - worked, fold.LOGS_AT_ONCE
     fold_all(engine)
-
-
-def _head(engine: sa.Engine, tasks: int) -> Figures:
-    """Block after block at the head, each folded with its rows."""
-    load(engine, tasks, tasks + HEAD_BLOCKS * STEPS - 1)
-    began = time.monotonic()
-    for step in range(tasks, tasks + HEAD_BLOCKS * STEPS, STEPS):
-        tell(engine, step, step + STEPS - 1)
-        with engine.begin() as connection:
-            fold.fold_chain(connection, CHAIN_ID)
-    logs = HEAD_BLOCKS * STEPS * LOGS_PER_STEP
-    return {"head_logs_per_s": logs / (time.monotonic() - began)}
 
 
 def _rolled(engine: sa.Engine) -> Figures:
