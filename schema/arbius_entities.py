@@ -115,6 +115,10 @@ Index("ix_solutions_solved_by", hex_text(solutions.c.validator), solutions.c.blo
 Index("ix_solutions_to_enrich", solutions.c.chain_id, solutions.c.submitted_block, postgresql_where=text("cid IS NULL"))
 Index("ix_solutions_paid_at", solutions.c.paid_at, postgresql_where=text("paid_at IS NOT NULL"))
 
+_UNPAID = text("paid_at IS NULL AND (claimed OR outcome = 'failed')")  # before V5: no FeesPaid tells when it ended
+_RELEASED = func.coalesce(solutions.c.claimed_at, solutions.c.finished_at)
+Index("ix_solutions_released", _RELEASED, postgresql_where=_UNPAID)
+
 contestations = entity(
     metadata,
     "arbius.contestations",
@@ -165,6 +169,8 @@ votes = entity(
     """,
     "One row per vote on a contestation, the automatic votes of contester and solver included.",
 )
+Index("ix_votes_blocktime", votes.c.blocktime)
+Index("ix_votes_task_id_hex", hex_text(votes.c.task_id))
 
 models = entity(
     metadata,

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,20 @@ def assert_same_logs(database: str, name: str, watched: Sequence[str], upto: int
         for key, log in recorded_logs(name, watched, upto).items()
     }
     assert stored == expected
+
+
+def held(payments: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Account of an iExec hub -> its stake and what is locked, as `viewAccount` has them, by payments alone."""
+    stake, locked = Counter[str](), Counter[str]()
+    for row in payments:
+        kind, giver, taker, amount = row["kind"], row["from_address"], row["to_address"], int(row["amount"])
+        if row["source_event"] == "Seize":  # what was locked is taken, without a Transfer
+            locked[giver] -= amount
+            continue
+        if kind in ("stake", "withdraw", "transfer"):
+            stake[giver] -= amount
+        if kind in ("deposit", "unstake", "refund", "reward", "transfer"):
+            stake[taker] += amount
+        locked[giver] += amount if kind == "stake" else 0
+        locked[taker] -= amount if kind in ("unstake", "refund") else 0
+    return {account: (stake[account], locked[account]) for account in stake.keys() | locked.keys()}

@@ -94,6 +94,26 @@ FROM arbius.contestations t;
 COMMENT ON VIEW arbius.v_disputes IS
     'Contestations of Arbius, as in analytics.disputes; leading counts the vote adder.';
 
+CREATE OR REPLACE FUNCTION arbius.settled_votes(
+    chain bigint, engine bytea, task bytea, block bigint, log_index int, start_idx bigint, end_idx bigint
+) RETURNS TABLE (voter bytea, won boolean, amount numeric)
+LANGUAGE sql STABLE
+AS $$
+    SELECT v.voter, v.won, c.slash_amount
+    FROM arbius.contestations c
+    CROSS JOIN LATERAL (
+        SELECT x.voter, x.yea = (c.outcome = 'succeeded') AS won,
+               row_number() OVER (PARTITION BY x.yea ORDER BY x.block_number, x.log_index) - 1 AS n
+        FROM arbius.votes x WHERE x.chain_id = chain AND x.address = engine AND x.task_id = task
+    ) AS v
+    WHERE c.chain_id = chain AND c.address = engine AND c.task_id = task AND c.outcome IS NOT NULL
+      AND CASE WHEN v.won THEN v.n >= $6 AND v.n < $7
+               ELSE c.finished_block = block AND c.finished_log_index = $5 END
+$$;
+COMMENT ON FUNCTION arbius.settled_votes(bigint, bytea, bytea, bigint, int, bigint, bigint) IS
+    'What a ContestationVoteFinish means for voters: those who won have what their vote locked back once their turn'
+    ' comes, those who lost have lost it with the first one.';
+
 -- Each arm is sorted by time from an index, so that pages of the union merge without reading it all.
 CREATE OR REPLACE VIEW arbius.v_payments AS
 (SELECT 'arbius'::text AS network,
@@ -119,7 +139,8 @@ CREATE OR REPLACE VIEW arbius.v_payments AS
      ('fee', 'treasury', t.treasury_fee + t.remaining_fee - t.validator_fee, 'FeesPaid'),
      ('reward', 'solver', t.validator_reward, 'RewardsPaid'),
      ('reward', 'owner', t.task_owner_reward, 'RewardsPaid'),
-     ('reward', 'treasury', t.treasury_reward, 'RewardsPaid')
+     ('reward', 'treasury', t.treasury_reward, 'RewardsPaid'),
+     ('unstake', 'solver', t.stake, CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END)
  ) AS p (kind, receiver, amount, source_event)
  WHERE t.paid_at IS NOT NULL AND p.amount > 0
  ORDER BY t.paid_at DESC)
@@ -176,6 +197,97 @@ UNION ALL
  ORDER BY t.retracted_at DESC)
 UNION ALL
 (SELECT 'arbius'::text,
+        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
+        t.chain_id,
+        analytics.hex(t.address) COLLATE "C",
+        analytics.hex(t.task_id) COLLATE "C",
+        'stake'::text,
+        analytics.hex(t.validator) COLLATE "C",
+        analytics.hex(t.address) COLLATE "C",
+        t.stake::numeric,
+        'AIUS'::text,
+        t.submitted_block,
+        t.blocktime,
+        'SolutionSubmitted'::text
+ FROM arbius.solutions t
+ WHERE t.stake > 0
+ ORDER BY t.blocktime DESC)
+UNION ALL
+(SELECT 'arbius'::text,
+        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
+        t.chain_id,
+        analytics.hex(t.address) COLLATE "C",
+        analytics.hex(t.task_id) COLLATE "C",
+        'unstake'::text,
+        analytics.hex(t.address) COLLATE "C",
+        analytics.hex(t.validator) COLLATE "C",
+        t.stake::numeric,
+        'AIUS'::text,
+        coalesce(t.claimed_block, (
+            SELECT c.finished_block FROM arbius.contestations c
+            WHERE c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id)),
+        coalesce(t.claimed_at, t.finished_at),
+        CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END
+ FROM arbius.solutions t
+ WHERE t.paid_at IS NULL AND (t.claimed OR t.outcome = 'failed') AND t.stake > 0
+ ORDER BY coalesce(t.claimed_at, t.finished_at) DESC)
+UNION ALL
+(SELECT 'arbius'::text,
+        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
+        t.chain_id,
+        analytics.hex(t.address) COLLATE "C",
+        analytics.hex(t.task_id) COLLATE "C",
+        'slash'::text,
+        analytics.hex(t.solution_validator) COLLATE "C",
+        analytics.hex(t.contester) COLLATE "C",
+        s.stake::numeric,
+        'AIUS'::text,
+        t.finished_block,
+        t.finished_at,
+        'ContestationVoteFinish'::text
+ FROM arbius.tasks t
+ JOIN arbius.solutions s ON s.chain_id = t.chain_id AND s.address = t.address AND s.task_id = t.task_id
+ WHERE t.outcome = 'succeeded' AND s.stake > 0
+ ORDER BY t.finished_at DESC)
+UNION ALL
+(SELECT 'arbius'::text,
+        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
+        t.chain_id,
+        analytics.hex(t.address) COLLATE "C",
+        analytics.hex(t.task_id) COLLATE "C",
+        'stake'::text,
+        analytics.hex(t.voter) COLLATE "C",
+        analytics.hex(t.address) COLLATE "C",
+        c.slash_amount::numeric,
+        'AIUS'::text,
+        t.block_number,
+        t.blocktime,
+        'ContestationVote'::text
+ FROM arbius.votes t
+ JOIN arbius.contestations c ON c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id
+ WHERE c.slash_amount > 0
+ ORDER BY t.blocktime DESC)
+UNION ALL
+(SELECT 'arbius'::text,
+        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
+        t.chain_id,
+        analytics.hex(t.address) COLLATE "C",
+        analytics.hex(t.id) COLLATE "C",
+        CASE WHEN v.won THEN 'unstake' ELSE 'slash' END,
+        CASE WHEN v.won THEN analytics.hex(t.address) COLLATE "C" ELSE analytics.hex(v.voter) COLLATE "C" END,
+        CASE WHEN v.won THEN analytics.hex(v.voter) COLLATE "C" END,
+        v.amount::numeric,
+        'AIUS'::text,
+        t.block_number,
+        t.block_time,
+        'ContestationVoteFinish'::text
+ FROM (SELECT * FROM arbius.contestation_vote_finish f ORDER BY f.block_time DESC) AS t -- before votes are looked up
+ CROSS JOIN LATERAL arbius.settled_votes(t.chain_id, t.address, t.id, t.block_number, t.log_index,
+                                         t.start_idx, t.end_idx) v
+ WHERE v.amount > 0
+ ORDER BY t.block_time DESC)
+UNION ALL
+(SELECT 'arbius'::text,
         (SELECT c.name FROM chain.chains c WHERE c.chain_id = d.chain_id),
         d.chain_id,
         analytics.hex(d.address) COLLATE "C",
@@ -208,4 +320,23 @@ UNION ALL
  ORDER BY w.block_time DESC);
 COMMENT ON VIEW arbius.v_payments IS
     'Payments of Arbius that events tell, as in analytics.payments. The engine holds a task''s fee from its submission on'
-    ' (stake) and pays it out (fee) or back (refund). to_address is NULL where no event names the receiver.';
+    ' (stake) and pays it out (fee) or back (refund). A solution and each vote lock a stake, too, whose amount no event'
+    ' tells: it is enriched (arbius.solution_facts, contestation_facts: enriched_from), and missing until it is known. It'
+    ' comes back (unstake) or is lost (slash): a solver''s to the contester, a vote''s to those who won, which the'
+    ' engine divides and no event tells. to_address is NULL where no event names the receiver.';
+
+CREATE OR REPLACE VIEW arbius.v_lost_stakes AS
+SELECT x.chain_id, x.account, sum(x.amount) AS amount
+FROM (
+    SELECT v.chain_id, v.voter AS account, c.slash_amount AS amount
+    FROM arbius.contestations c
+    JOIN arbius.votes v ON v.chain_id = c.chain_id AND v.address = c.address AND v.task_id = c.task_id
+    WHERE v.yea <> (c.outcome = 'succeeded')
+    UNION ALL
+    SELECT t.chain_id, t.solution_validator, s.stake
+    FROM arbius.tasks t
+    JOIN arbius.solutions s ON s.chain_id = t.chain_id AND s.address = t.address AND s.task_id = t.task_id
+    WHERE t.outcome = 'succeeded'
+) AS x
+GROUP BY x.chain_id, x.account;
+COMMENT ON VIEW arbius.v_lost_stakes IS 'What validators lost by contestations: the sum of their rows of kind slash.';

@@ -133,6 +133,15 @@ SELECT 'iexec'::text AS network,
        'Transfer'::text AS source_event
 FROM iexec.transfer t
 WHERE t.value > 0 AND (iexec.is_zero(t."from") OR iexec.is_zero(t."to"))
+UNION ALL -- from the hub or to it: of a stake, a reward, unless an account gives to the hub without a Lock
+SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
+       analytics.hex(t.address) COLLATE "C", NULL, 'transfer', analytics.hex(t."from") COLLATE "C",
+       analytics.hex(t."to") COLLATE "C", t.value::numeric, 'RLC', t.block_number, t.block_time, 'Transfer'
+FROM iexec.transfer t
+WHERE t.value > 0 AND NOT iexec.is_zero(t."from") AND NOT iexec.is_zero(t."to") AND t."from" <> t.address
+  AND (t."to" <> t.address OR NOT EXISTS (
+      SELECT FROM iexec.lock l WHERE l.chain_id = t.chain_id AND l.block_number = t.block_number
+        AND l.log_index = t.log_index + 1 AND l.owner = t."from"))
 UNION ALL
 SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
        analytics.hex(t.address) COLLATE "C",
@@ -188,4 +197,5 @@ FROM iexec.withdraw t;
 COMMENT ON VIEW iexec.v_payments IS
     'Payments of iExec, as in analytics.payments. A payer''s money is locked for the whole deal (stake), then each task'
     ' takes its fee (Seize) or gives it back (refund); of the stakes of workers and pool owners a task gives back'
-    ' (unstake) or takes (slash). Per account: stake - unstake - refund - fee - slash = locked.';
+    ' (unstake) or takes (slash). transfer: between accounts. Per account: stake - unstake - refund - fee - slash ='
+    ' locked, and deposit - withdraw + transfer in - transfer out - stake + unstake + refund + reward = stake in viewAccount.';

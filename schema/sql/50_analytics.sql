@@ -69,10 +69,11 @@ SELECT w.network,
        w.accepted,
        w.lost + coalesce(f.solutions, 0) AS lost,
        w.earned,
-       w.slashed,
+       w.slashed + coalesce(l.amount, 0) AS slashed,
        w.first_at,
        w.last_at
 FROM chain.worker_counts w
+LEFT JOIN arbius.v_lost_stakes l ON w.network = 'arbius' AND l.chain_id = w.chain_id AND l.account = w.worker
 LEFT JOIN (
     SELECT 'arbius' AS network, s.chain_id, s.solver, s.tasks AS solutions
     FROM arbius.solved_counts s

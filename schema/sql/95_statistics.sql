@@ -112,7 +112,7 @@ SELECT w.network,
        w.lost + coalesce(f.forfeited, 0) AS lost,
        w.submitted - w.accepted - w.lost - coalesce(f.forfeited, 0) AS pending,
        w.earned,
-       w.slashed,
+       w.slashed + coalesce(s.amount, 0) AS slashed,
        w.first_at,
        w.last_at,
        l.p50_seconds,
@@ -124,6 +124,7 @@ LEFT JOIN LATERAL (
     WHERE w.network = 'arbius' AND i.reason = 'forfeited' AND i.role = 'worker'
       AND i.chain_id = w.chain_id AND i.account = analytics.hex(w.worker)
 ) AS f ON true
+LEFT JOIN arbius.v_lost_stakes s ON w.network = 'arbius' AND s.chain_id = w.chain_id AND s.account = w.worker
 CROSS JOIN LATERAL analytics.work_latency(w.network, w.chain_id, w.worker) AS l
 WHERE w.submitted > 0;
 COMMENT ON VIEW analytics.worker_records IS

@@ -1,7 +1,8 @@
 """Bench "enrich": the facts that no event carries, on the devnet with Multicall3's code in its place.
 
-The devnet's blocks are made as dense as 200 tasks per second and four blocks per second make Arbitrum's: calldata
-costs one call per block then, whatever its number of tasks.
+Calldata costs one call per block that submits tasks or solutions, however many, so the calls depend on how dense blocks
+are: `arbius_tasks_per_block` tells how dense the devnet made them. 200 new tasks per second are 50 per block where four
+blocks come per second, and fewer calls per task. Calls in a batch count singly, as everywhere.
 """
 
 import shutil

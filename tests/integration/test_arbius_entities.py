@@ -23,7 +23,7 @@ from tests.support import addresses, needs_recordings, recording, replay
 pytestmark = needs_recordings
 
 CHAIN, HEAD = 42161, 291
-V5 = 138
+V5, V6 = 138, 199
 STATUS = {
     "open": "open", "retracted": "cancelled", "challengeable": "review", "claimable": "claimable",
     "claimed": "succeeded", "forfeited": "succeeded", "voting": "disputed", "awaiting_finish": "disputed",
@@ -223,7 +223,23 @@ def test_payments_of_the_view_are_all_that_events_tell(filled: str) -> None:
     deposits = "SELECT sum(amount) AS amount FROM arbius.validator_deposit"
     withdrawals = "SELECT sum(amount) AS amount FROM arbius.validator_withdraw"
     lost = [task for task in truth().values() if state(task) == "contestation_succeeded"]
-    assert found == {
+    locked: Counter[tuple[str, str]] = Counter()
+    for (engine, key), task in truth().items():
+        stake = answer_at(f"{engine}:0xb4dc35b7{key[2:]}", HEAD) or [0]  # solutionsStake(bytes32)
+        end = {"claimed": ("unstake", "SolutionClaimed"), "contestation_failed": ("unstake", "ContestationVoteFinish"),
+               "contestation_succeeded": ("slash", "ContestationVoteFinish")}  # fmt: skip
+        locked["stake", "SolutionSubmitted"] += stake[0]
+        if state(task) in end:
+            locked[end[state(task)]] += stake[0]
+        if contested := task["contestation"]:
+            each, votes = int(contested["slash_amount"]), contested["votes"]
+            winners = sum(yea == (contested["outcome"] == "succeeded") for _, yea in votes)
+            paid = max((end for _, end in contested["finishes"]), default=0)
+            locked["stake", "ContestationVote"] += each * len(votes)
+            if contested["outcome"]:
+                locked["unstake", "ContestationVoteFinish"] += each * min(paid, winners)
+                locked["slash", "ContestationVoteFinish"] += each * (len(votes) - winners)
+    assert found == locked + Counter({
         ("stake", "TaskSubmitted"): sum(int(task["fee"]) for task in truth().values()),
         ("fee", "FeesPaid"): rows(filled, parts)[0]["fees"],
         ("reward", "RewardsPaid"): rows(filled, won)[0]["rewards"],
@@ -231,7 +247,45 @@ def test_payments_of_the_view_are_all_that_events_tell(filled: str) -> None:
         ("refund", "TaskRetracted"): sum(int(task["fee"]) * 9 // 10 for task in truth().values() if task["retracted"]),
         ("deposit", "ValidatorDeposit"): rows(filled, deposits)[0]["amount"],
         ("withdraw", "ValidatorWithdraw"): rows(filled, withdrawals)[0]["amount"],
-    }
+    })  # fmt: skip
+
+
+def test_stakes_of_validators_are_what_their_engine_says(filled: str) -> None:
+    """What is locked, given back, lost and won, vote by vote, adds up to `validators()` of the recorded engines."""
+    v5 = addresses("arbius-dev", "arbius-engine")[1]
+    held: Counter[tuple[str, str | None]] = Counter()
+    solvers = {lower(task["solution"]["validator"]) for task in truth().values() if task["solution"]}
+    for row in rows(filled, "SELECT * FROM arbius.v_payments"):
+        engine, kind, amount = row["contract"], row["kind"], int(row["amount"])
+        to_stake = engine == v5 and row["block"] > V6 and row["to_address"] in solvers  # V6 credits what it pays
+        if row["source_event"] in ("ValidatorWithdraw", "SolutionSubmitted", "ContestationVote"):
+            held[engine, row["from_address"]] -= amount
+        elif kind in ("deposit", "unstake", "slash") or (kind in ("fee", "reward") and to_stake):
+            held[engine, row["to_address"]] += amount  # nobody's, where a vote was lost
+    for row in rows(filled, "SELECT * FROM arbius.contestation_vote_finish WHERE block_number > %s", V6):
+        if text(row["address"]) == v5:
+            held.update({(v5, voter): won for voter, won in shares(text(row["id"]), row["start_idx"], row["end_idx"])})
+    staked = {}
+    for engine in recording("arbius-dev")["truth"]["engines"]:
+        for validator in engine["validators"]:
+            answer = answer_at(word(lower(engine["engine"]), "validators(address)", int(validator, 16)), HEAD)
+            staked[lower(engine["engine"]), lower(validator)] = answer[0] if answer else 0
+    assert {key: held[key] for key in staked} == staked
+    assert sum(staked.values()) > 0
+
+
+def shares(task: str | None, start: int, end: int) -> Iterator[tuple[str | None, int]]:
+    """Who wins how much of what the others lost, as the recorded engine divides it: half for the first, who contested
+    or solved, the rest in equal parts. A solver who is alone takes all, a contester who is alone half, rounded up."""
+    (told,) = (truth()[key]["contestation"] for key in truth() if key[1] == task)
+    upheld = told["outcome"] == "failed"
+    winners = [lower(voter) for voter, yea in told["votes"] if yea != upheld]
+    total = int(told["slash_amount"]) * (len(told["votes"]) - len(winners))
+    first = total // 2
+    if len(winners) == 1:
+        first = total if upheld else total - total // 2
+    for n, voter in list(enumerate(winners))[start:end]:
+        yield voter, first if n == 0 else (total - first) // (len(winners) - 1)
 
 
 def transfers() -> list[tuple[int, str, str, int]]:
@@ -249,7 +303,9 @@ def test_fees_that_engines_hold_are_what_the_token_moved(filled: str) -> None:
     """A bulk of tasks is one transfer, so sums are compared: per block, from whom, to which engine."""
     held: Counter[tuple[int, str, str]] = Counter()
     moved: Counter[tuple[int, str, str]] = Counter()
-    for row in rows(filled, "SELECT * FROM arbius.v_payments WHERE kind IN ('stake', 'deposit')"):
+    for row in rows(
+        filled, "SELECT * FROM arbius.v_payments WHERE source_event IN ('TaskSubmitted', 'ValidatorDeposit')"
+    ):
         held[row["block"], row["from_address"], row["contract"]] += int(row["amount"])
     for block, sender, engine, amount in transfers():
         if engine in addresses("arbius-dev", "arbius-engine") and (block, sender, engine) in held:
@@ -264,7 +320,7 @@ def test_what_an_engine_holds_for_a_task_is_paid_out_or_back(filled: str) -> Non
         """
         SELECT task_id, sum(amount) FILTER (WHERE kind = 'stake') AS held,
                sum(amount) FILTER (WHERE kind IN ('fee', 'refund')) AS given
-        FROM arbius.v_payments WHERE task_id IS NOT NULL AND kind <> 'reward'
+        FROM arbius.v_payments WHERE kind IN ('fee', 'refund') OR source_event = 'TaskSubmitted'
         GROUP BY 1 HAVING bool_or(source_event IN ('FeesPaid', 'ContestationVoteFinish'))
     """,
     )

@@ -236,7 +236,7 @@ def test_a_task_by_a_part_of_its_id_is_the_same_in_all_views(database: sa.Connec
         votes = [moment.details["yea"] for moment in found.timeline if moment.what == "ContestationVote"]
         assert votes == [yea for _, yea in truth["contestation"]["votes"]]
         assert len(found.disputes) == len(found.work) == 1
-        assert all(payment.kind in ("fee", "reward", "stake") for payment in found.payments)
+        assert {payment.kind for payment in found.payments} <= {"fee", "reward", "stake", "unstake", "slash"}
     settled = [truth["taskid"] for truth, _, _ in iexec() if truth["status"] >= 3][::40]
     every = sa.text("SELECT count(*) FROM analytics.payments WHERE task_id = :key")
     paid = {key: len(ask(database, task_by_id(key)).payments) for key in [truth["id"], *settled]}
@@ -285,6 +285,16 @@ def test_records_of_workers(database: sa.Connection) -> None:
         if task["solution"]:
             made[task["solution"]["validator"].lower()].append(task)
     accepted, lost = ("claimed", "contestation_failed"), ("contestation_succeeded", "forfeited")
+    slashed: Counter[str] = Counter()
+    for engine, task in arbius("contestation_succeeded", "contestation_failed"):
+        won = task["state"] == "contestation_succeeded"
+        for voter, yea in task["contestation"]["votes"]:
+            slashed[voter.lower()] += int(task["contestation"]["slash_amount"]) if yea != won else 0
+        if won:
+            stake = recording("arbius-dev")["calls"].get(
+                f"{engine['engine'].lower()}:0xb4dc35b7{task['id'][2:]}", "0x0"
+            )
+            slashed[task["solution"]["validator"].lower()] += int(stake, 16)
     found = {row.worker: row for row in rows(database, worker_records(network="arbius", limit=ALL))}
     assert found.keys() == made.keys()
     for worker, works in made.items():
@@ -295,6 +305,80 @@ def test_records_of_workers(database: sa.Connection) -> None:
         )  # fmt: skip
         assert row.pending == row.submitted - row.accepted - row.lost
         assert (row.p50_seconds, row.p99_seconds) == (percentile(took, 0.5), percentile(took, 0.99))
+        assert row.slashed == slashed[worker]
+
+
+def told(signature: str) -> Iterator[tuple[list[str], list[str], int]]:
+    """Topics, words of data and time of each recorded log of this event of the hub."""
+    (hub,) = (c["address"] for c in recording("iexec-dev")["contracts"] if c["protocol"] == "iexec-poco-6.1")
+    blocks = recording("iexec-dev")["blocks"]
+    for log in recording("iexec-dev")["logs"]:
+        if log["address"] == hub and log["topics"][0] == "0x" + keccak(text=signature).hex():
+            data = log["data"][2:]
+            words = ["0x" + data[at : at + 64] for at in range(0, len(data), 64)]
+            yield log["topics"], words, int(blocks[int(log["blockNumber"], 16)]["timestamp"], 16)
+
+
+def contributed() -> dict[tuple[str, str], int]:
+    """(task, worker) -> when it contributed."""
+    found = told("TaskContribute(bytes32,address,bytes32)")
+    return {(topics[1], "0x" + topics[2][-40:]): at for topics, _, at in found}
+
+
+def moved(signature: str) -> Counter[str]:
+    """Account -> sum of what a Reward or Seize tells."""
+    found: Counter[str] = Counter()
+    for _, (owner, amount, _), _ in told(signature):
+        found["0x" + owner[-40:]] += int(amount, 16)
+    return found
+
+
+def test_latencies_of_iexec(database: sa.Connection) -> None:
+    start = {task["taskid"]: deal["startTime"] for task, deal, _ in iexec()}
+    first: dict[str, int] = {}
+    for (key, _), at in contributed().items():
+        first[key] = min(at, first.get(key, at))
+    ends = [(topics[1], at) for end in ("TaskFinalize(bytes32,bytes)", "TaskClaimed(bytes32)")
+            for topics, _, at in told(end)]  # fmt: skip
+    wanted = {
+        "submit_to_work": [at - start[key] for key, at in first.items()],
+        "submit_to_finish": [at - start[key] for key, at in ends],
+    }
+    found = {row.measure: row for row in ask(database, latencies()) if row.network == "iexec"}
+    assert found.keys() == wanted.keys()
+    for measure, values in wanted.items():
+        row = found[measure]
+        assert (row.n, row.p50_seconds, row.p90_seconds, row.p99_seconds, row.max_seconds) == (
+            len(values), *(percentile(values, share) for share in (0.5, 0.9, 0.99)), max(values),
+        )  # fmt: skip
+
+
+def test_records_of_iexec_workers(database: sa.Connection) -> None:
+    """By what the contracts said of each contribution, and by the recorded logs."""
+    truth, at = recording("iexec-dev")["truth"], contributed()
+    start = {task["taskid"]: deal["startTime"] for task, deal, _ in iexec()}
+    status = {task["taskid"]: task["status"] for task in truth["tasks"]}
+    earning = {deal[part][1] for deal in truth["deals"] for part in ("app", "dataset", "workerpool")}
+    seized, rewarded = moved("Seize(address,uint256,bytes32)"), moved("Reward(address,uint256,bytes32)")
+    made = defaultdict(list)
+    for each in truth["contributions"]:
+        made[each["worker"]].append(each)
+    found = {row.worker: row for row in rows(database, worker_records(network="iexec", limit=ALL))}
+    assert found.keys() == made.keys()
+    for worker, mine in made.items():
+        row, took = found[worker], [at[each["taskid"], worker] - start[each["taskid"]] for each in mine]
+        proved = [each["status"] == "PROVED" for each in mine if status[each["taskid"]] == 3]
+        reopened = sum(each["status"] == "REJECTED" for each in mine if status[each["taskid"]] != 3)
+        assert (row.submitted, row.accepted, row.lost) == (
+            len(mine), sum(proved), len(proved) - sum(proved) + reopened,
+        ), worker  # fmt: skip
+        assert row.pending == row.submitted - row.accepted - row.lost
+        assert (row.p50_seconds, row.p90_seconds, row.p99_seconds) == tuple(
+            percentile(took, share) for share in (0.5, 0.9, 0.99)
+        )
+        if worker not in earning:  # who also owns an app or a pool gets more than its work earns
+            assert (row.earned, row.slashed) == (rewarded[worker], seized[worker])
+    assert sum(worker not in earning for worker in made) > 3
 
 
 def test_the_leaderboard_of_subjects(database: sa.Connection) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
@@ -19,6 +20,7 @@ from indexer.errors import NotFound, RpcRefused
 from indexer.query import Call, Change, ask, claim_all, claimable, connect, finalize, watch
 from tests.integration.conftest import fresh_database
 from tests.integration.test_scan import ingest
+from tests.support import held
 
 CHAIN, END = 42161, 1_750_000_000
 ANYBODY = "0x" + "5e" * 20
@@ -243,6 +245,30 @@ def _step(running: Any) -> bool:
     head: Block = running.world.chain.head
     running.step(max(head.timestamp + 5, running._ready[0][0] if running._ready else 0))
     return bool(running._ready)
+
+
+def _money(world: World) -> dict[str, tuple[int, int]]:
+    with connect(world.database) as connection:
+        found = connection.execute(sa.text("SELECT * FROM analytics.payments WHERE network = 'iexec'"))
+        return held(found.mappings())
+
+
+def test_payments_of_every_account_add_up_to_what_the_hub_says(world: World) -> None:
+    hub, chain = world.devnet.hub, world.devnet._drive.world.chain
+    _, giver = max((sums, account) for account, sums in _money(world).items() if account != hub)
+    for taker in (ANYBODY, hub):  # what is given to the hub looks like a stake, but for the Lock
+        data = keccak(text="transfer(address,uint256)")[:4] + encode(["address", "uint256"], [taker, 12_345])
+        chain.mine([Tx(giver, hub, "0x" + data.hex())], chain.head.timestamp + 5)
+    world.read()
+    sums = _money(world)
+    assert sums[ANYBODY] == (12_345, 0)
+    assert len(sums) > 10
+    for account, mine in sums.items():
+        data = keccak(text="viewAccount(address)")[:4] + encode(["address"], [account])
+        answer = world.node.call("eth_call", {"to": hub, "data": "0x" + data.hex()}, "latest")
+        told = (int(answer[2:66], 16), int(answer[66:130], 16))
+        if account != hub:  # it holds what is locked of everybody
+            assert mine == told, account
 
 
 def test_stake_that_a_validator_may_take_out(world: World) -> None:
