@@ -18,6 +18,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -33,6 +34,7 @@ from indexer.ingest.progress import Progress
 from indexer.rpc.identify import headers
 from indexer.rpc.pool import Pool
 from indexer.rpc.receipts import block_receipts
+from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header, Log
 from indexer.store.head import time_of
@@ -44,6 +46,7 @@ HEADERS_AT_ONCE = 90  # with the bound one they fit into one batch, so that they
 SAMPLE = 4  # blocks by which blooms are judged at the start
 NO_RECEIPTS = "0x" + EMPTY_ROOT.hex()
 TRIES = 12  # answers about one block that are joined before it counts as not provable
+ATTEMPTS = 3  # at one question: a range takes many, so that one that fails must not spoil all
 
 
 PROVABLE = ("bloom", "receipts")
@@ -90,7 +93,8 @@ async def _part(
     pool: Pool, provider: Provider, group: Group, piece: Range, bound: Point, progress: Progress
 ) -> tuple[list[Log], Read]:  # fmt: skip
     requested_at, began = datetime.now(UTC), time.monotonic()
-    *chain, last_known = await headers(provider, [*range(piece.first, piece.last + 1), bound.number])
+    numbers = [*range(piece.first, piece.last + 1), bound.number]
+    *chain, last_known = await with_retries(lambda: headers(provider, numbers), attempts=ATTEMPTS)
     level = _level(group, progress)
     _check_linked(chain, provider)
     if last_known.hash != "0x" + bound.hash.hex():
@@ -144,8 +148,9 @@ async def _whole_block(
     for attempt in range(TRIES):
         answer = None
         receipts = level == "receipts" or (asked.block_receipts if attempt == 0 else attempt >= TRIES // 2)
+        ask = partial(_ask, asked, header, receipts=receipts, one_by_one=level == "receipts")
         try:
-            answer = await _ask(asked, header, receipts=receipts, one_by_one=level == "receipts")
+            answer = await with_retries(ask, attempts=ATTEMPTS)
         except RpcRefused as error:
             refused[asked.name] = error
         except NotThereYet:

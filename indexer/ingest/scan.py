@@ -20,7 +20,7 @@ from indexer.ingest.by_hash import read_range, unbound
 from indexer.ingest.decode import to_batch
 from indexer.ingest.fetch import Parsed, Reply, ask, parse, without_time
 from indexer.ingest.progress import Progress
-from indexer.ingest.proof import needs_proof, proven
+from indexer.ingest.proof import HEADERS_AT_ONCE, needs_proof, proven
 from indexer.ingest.todo import Portion, Todo, refuse
 from indexer.rpc.identify import headers
 from indexer.rpc.pool import Pool
@@ -162,7 +162,7 @@ class Scanner:
         `becomes` is told its size."""
         self.progress.provider = provider.name
         if needs_proof(self._pool, provider, group, self.progress):
-            return await self._prove(provider, group, portion), []
+            return await self._prove(provider, group, portion)
         if near := unbound(provider, portion.ranges[-1], self._final.number):
             return await self._by_hash(provider, group, near), subtract(portion.ranges, [near])
         try:
@@ -178,10 +178,19 @@ class Scanner:
         with self.progress.stage("decode"):
             return await self._packed(provider, group, reply, good), again
 
-    async def _prove(self, provider: Provider, group: Group, portion: Portion) -> Batch:
+    async def _prove(self, provider: Provider, group: Group, portion: Portion) -> tuple[Batch, list[Range]]:
+        """The rows of what could be proven, and what of the portion could not: proofs are dear, so none is lost."""
+        done: Parsed = []
         with self.progress.stage("fetch"):
-            parts = [await self._proven(provider, group, piece) for piece in portion.ranges]
-        return await self.decode(provider, group, [found for part in parts for found in part], {})
+            try:
+                for part in (part for piece in portion.ranges for part in cut(piece, HEADERS_AT_ONCE)):
+                    done += await self._proven(provider, group, part)
+            except (Transient, Inconsistent):
+                if not done:
+                    raise
+        batch = await self.decode(provider, group, done, {})
+        batch.upto = self._final.number
+        return batch, subtract(portion.ranges, [read.range for _, read in done])
 
     async def _proven(self, provider: Provider, group: Group, piece: Range) -> Parsed:
         return await proven(self._pool, provider, group, piece, self._final, self.progress)
