@@ -142,14 +142,17 @@ def _search(data: bytes, cid: bytes) -> bytes | None:
 
 
 def _read_solution(key: Key, answers: Sequence[bytes | None], _tx: Transaction | None) -> Facts | None:
-    """struct Solution { address validator; uint64 blocktime; bool claimed; bytes cid; }; stakes since V2_EngineV2."""
+    """struct Solution { address validator; uint64 blocktime; bool claimed; bytes cid; }; stakes since V2_EngineV2.
+
+    An engine without the getter locks nothing; after its upgrade it says so itself, so that it is 0 whenever asked.
+    """
     if answers[0] is None:
         return None
     words = Words(answers[0])
     validator, cid = words.address(0), words.content(3)
     if validator != key["validator"]:
         return None
-    stake = None if answers[1] is None else Words(answers[1]).number(0)
+    stake = 0 if answers[1] is None else Words(answers[1]).number(0)
     return {"cid": cid, "stake": stake, "commitment": commitment(validator, key["task_id"], cid)}
 
 
