@@ -81,8 +81,6 @@ class AidboxJob:
             log.warning("lease lost", action="lease_lost", chain=self.chain.name, error=str(error))
         except TaskscanError as error:
             await self._failed(error)
-        except asyncio.CancelledError:  # the process ends; the scheduler would print it as a failure of the job
-            log.debug("pass cut off", action="pass_cut_off", chain=self.chain.name)
         else:
             self._failures = 0
             self._due = time.monotonic() + max(PASS_SECONDS, REST_SHARE * (time.monotonic() - began))

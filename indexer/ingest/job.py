@@ -152,8 +152,6 @@ class ChainJob:
         """One `tick` beside a long scan, with its errors written down."""
         try:
             await self.tick(self._wake.take(), patient=False)
-        except asyncio.CancelledError:
-            return  # the scheduler shuts down; it would log the cancellation as a crash of the job
         except LeaseLost as error:
             self._wake.failed()
             log.warning("lease lost", action="lease_lost", chain=self.chain.name, error=str(error))

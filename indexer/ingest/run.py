@@ -1,11 +1,9 @@
 """The background job: every configured chain, brought up to its newest block and kept there."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy.engine import Engine
 
 from indexer.config import Chain, Settings, Source
@@ -13,6 +11,7 @@ from indexer.errors import LeaseLost
 from indexer.ingest.aidbox import AidboxJob
 from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob, connect
+from indexer.ingest.periodic import Periodic
 from indexer.ingest.scan import IN_FLIGHT_BYTES
 from indexer.ingest.snapshot import SnapshotJob
 from indexer.store.leases import Lease
@@ -74,23 +73,17 @@ async def _sync(job: Job) -> None:
 
 async def _keep_up(jobs: list[Job], poll_seconds: float) -> None:
     """Poll each chain from the moment that it is prepared: one that another process writes keeps no other waiting."""
-    failures = logging.getLogger("apscheduler.executors.default")
-    failures.disabled = False
-    scheduler = AsyncIOScheduler(timezone="UTC")
+    periodic = Periodic()
 
     async def begin(job: Job) -> None:
         await job.prepare()
-        periodic = scheduler.add_job(
-            job.keep_up, "interval", seconds=poll_seconds, next_run_time=datetime.now(UTC), max_instances=1,
-            coalesce=True,
-        )  # fmt: skip
-        job.listen(lambda: periodic.modify(next_run_time=datetime.now(UTC)))
+        poll = periodic.every(poll_seconds, job.keep_up, at_once=True)
+        job.listen(lambda: poll.modify(next_run_time=datetime.now(UTC)))
 
-    scheduler.start()
+    periodic.start()
     try:
         await asyncio.gather(*(begin(job) for job in jobs))
         await asyncio.gather(*(job.ended.wait() for job in jobs))
         raise next(job.stopped for job in jobs if job.stopped)
     finally:
-        failures.disabled = True  # a job that is cut off because all ends has not failed
-        scheduler.shutdown(wait=False)
+        await periodic.stop()

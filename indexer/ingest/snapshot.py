@@ -1,7 +1,6 @@
 """One chain of Koii tasks with its providers: each task read when its own times say so, all of it once at the start."""
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from indexer.config import Chain, Rpc, Source
 from indexer.errors import LeaseLost, StateUnreadable, TaskscanError, Terminal
 from indexer.ingest import snapshot_read
 from indexer.ingest.keeper import Keeper
+from indexer.ingest.periodic import Periodic
 from indexer.ingest.progress import Progress
 from indexer.ingest.snapshot_schedule import ALL, next_read, wait
 from indexer.networks.koii import PROGRAMS, SMALLEST_TASK, base58, read_state
@@ -62,7 +61,7 @@ class SnapshotJob:
         self._pace: float | None = None
         self._looked = 0.0
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._periodic = Periodic()
 
     async def prepare(self) -> None:
         """Have the lease, check that the providers serve the chain of the database, and find the tasks.
@@ -84,17 +83,16 @@ class SnapshotJob:
 
     def listen(self, wake: Callable[[], object]) -> None:
         """Begin to read each task at its own times, and to look for new ones."""
-        self._scheduler.start()
+        self._periodic.start()
         for task in self.tasks:
             self._at(task, ALL, 0.0)
-        self._scheduler.add_job(self._find_new, "interval", seconds=FIND_SECONDS, max_instances=1, coalesce=True)
+        self._periodic.every(FIND_SECONDS, self._find_new)
 
     async def keep_up(self) -> None:
         """Look at the newest slot when it is time, and take the lease again if it was lost."""
         if self.stopped or time.monotonic() - self._looked < HEAD_SECONDS * min(1.0, (self._pace or 1.0) / 0.4):
             return
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._guarded("head", self._look_again)
+        await self._guarded("head", self._look_again)
 
     def requests(self) -> int:
         """JSON-RPC calls sent so far."""
@@ -102,8 +100,7 @@ class SnapshotJob:
 
     async def close(self) -> None:
         """Let go of the scheduler, the connections and the lease."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        await self._periodic.stop()
         await self._pool.close()
         await self._keeper.release()
 
@@ -156,10 +153,7 @@ class SnapshotJob:
 
     def _at(self, task: str, sections: frozenset[str], seconds: float) -> None:
         when = datetime.now(UTC) + timedelta(seconds=seconds)
-        self._scheduler.add_job(
-            self._due, "date", run_date=when, args=[task, sections], id=task, replace_existing=True,
-            misfire_grace_time=None,
-        )  # fmt: skip
+        self._periodic.once(task, when, lambda: self._due(task, sections))
 
     async def _due(self, task: str, sections: frozenset[str]) -> None:
         """A task's read at its time, and when the next one is."""
