@@ -91,7 +91,7 @@ class _Part(NamedTuple):
 
 async def _ask(pool: Pool, provider: Provider, asked: Asked) -> list[list[Facts | None]]:
     """Facts of each key of each part, None where none were learned. All contracts are asked together."""
-    parts = [await _part(provider, kind, keys) for kind, keys in asked.parts]
+    parts = [await _part(pool, provider, kind, keys) for kind, keys in asked.parts]
     questions = [part.asker.views(part.keys[n]) for part in parts for n in part.open]
     block, flat = await _pinned(pool, provider, [view for views_of_key in questions for view in views_of_key], asked)
     told = iter(flat)
@@ -99,14 +99,14 @@ async def _ask(pool: Pool, provider: Provider, asked: Asked) -> list[list[Facts 
     return [_facts(part, [next(answers) for _ in part.open], asked, block) for part in parts]
 
 
-async def _part(provider: Provider, kind: Kind, keys: Sequence[Key]) -> _Part:
+async def _part(pool: Pool, provider: Provider, kind: Kind, keys: Sequence[Key]) -> _Part:
     about = kind.facts if kind.silent else kind.entity
     asker = ASKERS[about.schema or ""][about.name]
     if asker.from_calldata is None or not keys:
         return _Part(kind, asker, keys, {}, {})
     places = {(key["block"], key["tx"]) for key in keys if key["tx"] is not None}
     try:
-        txs = await transactions(provider, places)
+        txs = await transactions(pool, provider, places)
     except RpcRefused as error:  # a node without old transactions: getters tell most of it
         log.debug("no calldata", action="no_calldata", provider=provider.name, error=str(error))
         txs = {}

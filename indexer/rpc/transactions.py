@@ -1,11 +1,16 @@
 """The calldata of transactions, in few calls: a whole block where several of its transactions are wanted."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
+from indexer.errors import TaskscanError
 from indexer.rpc.batches import in_batches
+from indexer.rpc.pool import Pool
+from indexer.rpc.retry import FIRST_WAIT
 from indexer.rpc.transport import Item, Provider
 from indexer.rpc.types import Call
 
@@ -44,11 +49,13 @@ class _Block(msgspec.Struct, gc=False):
     transactions: list[Transaction] = []
 
 
-async def transactions(provider: Provider, places: Iterable[tuple[int, bytes]]) -> dict[bytes, Transaction]:
-    """Transactions by hash; `places` are their blocks and hashes. One that the provider has not got, however
-    often it is asked, is left out.
+async def transactions(
+    pool: Pool, provider: Provider, places: Iterable[tuple[int, bytes]]
+) -> dict[bytes, Transaction]:  # fmt: skip
+    """Transactions by hash; `places` are their blocks and hashes. What `provider` has not got is asked of others, and
+    of `provider` again after a while where there are none left; what nobody has is left out.
 
-    Raises Transient errors, RpcRefused and TooLarge.
+    Raises Transient errors, RpcRefused and TooLarge of `provider`.
     """
     wanted: dict[int, set[bytes]] = defaultdict(set)
     for block, tx_hash in places:
@@ -57,11 +64,19 @@ async def transactions(provider: Provider, places: Iterable[tuple[int, bytes]]) 
     single = [tx_hash for block, hashes in wanted.items() if len(hashes) < WHOLE_BLOCK for tx_hash in sorted(hashes)]
     every = sorted(set().union(*wanted.values()))
     found = await _ask(provider, whole, single)
-    for _ in range(MORE_TRIES):
+    asked = [provider.name]
+    for attempt in range(MORE_TRIES):
         lacking = [tx_hash for tx_hash in every if tx_hash not in found]
-        if not lacking or (not found and len(lacking) > FEW):
+        other = pool.another(asked, trusted=False)
+        if not lacking or (not other and not found and len(lacking) > FEW):
             break
-        found |= await _ask(provider, [], lacking)
+        if other:
+            asked.append(other.name)
+            with suppress(TaskscanError):
+                found |= await _ask(other, [], lacking)
+        else:
+            await asyncio.sleep(FIRST_WAIT * 2**attempt)
+            found |= await _ask(provider, [], lacking)
     return {tx_hash: found[tx_hash] for tx_hash in every if tx_hash in found}
 
 
