@@ -115,7 +115,7 @@ class Provider(AsyncHTTPProvider):
     def _look_through(self, items: list[Item]) -> None:
         """Count errors. Some servers refuse a whole batch inside its items: raise for a batch too long."""
         for item in items:
-            if isinstance(item, TaskscanError):
+            if isinstance(item, TaskscanError) and item.facts.get("code") != limits.REVERTED:  # that says a contract
                 self.score.note_error(item)
             if isinstance(item, RateLimited):
                 self.throttle.limited(item.retry_after)
