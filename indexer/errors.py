@@ -11,6 +11,8 @@ TaskscanError
 │   └── DatabaseDown       PostgreSQL does not answer
 ├── TooLarge               ask for less; carries the provider's own ``hint``
 ├── Inconsistent           an answer that contradicts itself or another answer
+│   ├── Contradiction      … itself, so that it is false: the provider is not trusted any more
+│   ├── OtherBranch        … a block that is known to be on the chain
 │   └── ClockSkew          a server whose clock is wrong, or ours
 ├── StateUnreadable        an account whose bytes do not fit the layout of its program
 ├── LeaseLost              another process writes this chain now
@@ -120,6 +122,14 @@ class TooLarge(TaskscanError):
 
 class Inconsistent(TaskscanError):
     """{provider} contradicts itself: {message}"""
+
+
+class Contradiction(Inconsistent):
+    """{provider} contradicts itself: {message}"""
+
+
+class OtherBranch(Inconsistent):
+    """{provider} contradicts what is known: {message}"""
 
 
 class ClockSkew(Inconsistent):

@@ -13,7 +13,7 @@ from indexer.chain.window import (
     Unconfirmed,
     Window,
 )
-from indexer.errors import FinalityBroken, Inconsistent, NotThereYet, TaskscanError
+from indexer.errors import FinalityBroken, Inconsistent, NotThereYet, OtherBranch, TaskscanError
 from indexer.ingest.progress import Progress
 from indexer.rpc.identify import as_header, head, header_at
 from indexer.rpc.pool import Pool
@@ -110,7 +110,8 @@ class Branches:
             again = window.observe(block_of(await header_at(provider, found.final.number)))
         if isinstance(again, BelowFinality):
             raise FinalityBroken(chain=self._name, ancestor=found.final.number - 1, final=found.final.number)
-        raise Inconsistent(f"block {found.theirs.number} is not the one that was final", provider=provider.name)
+        self._progress.suspects.add(provider.name)
+        raise OtherBranch(f"block {found.theirs.number} is not the one that was final", provider=provider.name)
 
 
 async def _asked(provider: Provider, fork: Fork) -> Block:

@@ -16,7 +16,7 @@ import msgspec
 from indexer.chain.bloom import BLOOM_BYTES, Matcher, contradicts
 from indexer.chain.ranges import Range, subtract
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, NotThereYet, RpcRefused, TaskscanError
+from indexer.errors import Inconsistent, NotThereYet, OtherBranch, RpcRefused, TaskscanError
 from indexer.ingest.fetch import Parsed, Reply, ask_all, parse
 from indexer.rpc.batches import in_posts
 from indexer.rpc.identify import headers as headers_of
@@ -69,6 +69,12 @@ def unbound(provider: Provider, piece: Range, final: int) -> Range | None:
     return Range(first, piece.last) if provider.max_batch < BATCH and first <= piece.last else None
 
 
+def leads_to(piece: Range, final: Point) -> Point | None:
+    """The block `final` where following the headers from `piece` up to it costs no more than `piece` itself: what a
+    backend on another branch cannot do. Else None."""
+    return final if 0 <= final.number - piece.last <= piece.blocks else None
+
+
 async def read_range(
     pool: Pool, provider: Provider, group: Group, piece: Range, *, truthful: bool, bound: Point | None = None
 ) -> Found:  # fmt: skip
@@ -81,7 +87,7 @@ async def read_range(
             message = f"blocks {int(below.number, 16)} and {int(above.number, 16)} are of different branches"
             raise Inconsistent(message, provider=provider.name)
     if bound and chain[-1].hash != "0x" + bound.hash.hex():
-        raise Inconsistent(f"its block {upto} is not the one that is known", provider=provider.name)
+        raise OtherBranch(f"its block {upto} is not the one that is known", provider=provider.name)
     return await read_blocks(pool, provider, group, chain[: piece.blocks], truthful=truthful)
 
 
@@ -95,7 +101,8 @@ async def read_final(
     parsed, far = Parsed(), list(pieces)
     for piece in pieces:
         if near := unbound(provider, piece, final.number):
-            parsed += (await read_range(pool, provider, group, near, truthful=truthful)).parsed
+            bound = leads_to(near, final)
+            parsed += (await read_range(pool, provider, group, near, truthful=truthful, bound=bound)).parsed
             far = subtract(far, [near])
     return sorted([*await ask_all(provider, group, far, final), *parsed], key=lambda found: found[1].range)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from indexer.errors import Inconsistent, MalformedAnswer
+from indexer.errors import Contradiction, MalformedAnswer
 from indexer.rpc.types import Log
 from indexer.store.binary import of_bytes, of_int4, of_int8, timestamp
 
@@ -29,7 +29,7 @@ class Facts:
     """Fixed columns of the logs of one chain, all from one provider.
 
     `times` gives the Unix time (seconds) of blocks, by hash as hex text, whose logs do not carry it. Everything
-    raises MalformedAnswer for what is no number or no hash, and Inconsistent where no header tells a block's time.
+    raises MalformedAnswer for what is no number or no hash, and Contradiction where no header tells a block's time.
     """
 
     def __init__(self, chain_id: int, times: Mapping[str, int], provider: str) -> None:
@@ -78,7 +78,8 @@ class Facts:
             return int(log.block_timestamp, 16)
         if log.block_hash in self._times:
             return self._times[log.block_hash]
-        raise Inconsistent(f"no header of block {log.block_number} has the hash its logs name", provider=self._provider)
+        message = f"no header of block {log.block_number} has the hash its logs name"
+        raise Contradiction(message, provider=self._provider)
 
     def _malformed(self, log: Log, error: Exception) -> MalformedAnswer:
         return MalformedAnswer(f"a log of block {log.block_number[:20]}: {error}"[:200], provider=self._provider)

@@ -17,7 +17,15 @@ import structlog
 from indexer.chain.ranges import Range
 from indexer.chain.sizing import cut
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, MalformedAnswer, NotThereYet, TaskscanError, TooLarge
+from indexer.errors import (
+    Contradiction,
+    Inconsistent,
+    MalformedAnswer,
+    NotThereYet,
+    OtherBranch,
+    TaskscanError,
+    TooLarge,
+)
 from indexer.rpc.batches import one_post, posts
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
@@ -57,7 +65,7 @@ async def ask(
     or stands on a lost branch goes unseen. `patient`: in several posts where the provider wants smaller batches, each
     with that header. A provider that takes no batches cannot be bound like this: see `by_hash.unbound`.
     Raises what concerns the whole batch: Transient errors, TooLarge(batch=True), NotThereYet where the header is
-    missing, Inconsistent where it is another one.
+    missing, OtherBranch where it is another one.
     """
     calls = [Call("eth_getLogs", (filter_of(group, piece),)) for piece in ranges]
     last = () if group.evidence == "single" else (Call("eth_getBlockByNumber", (hex(bound.number), False)),)
@@ -106,14 +114,14 @@ def _bound(provider: Provider, answer: msgspec.Raw | TaskscanError, bound: Point
     if int(header.number, 16) != number:
         raise Inconsistent(f"asked for block {number}, it sent {int(header.number, 16)}", provider=provider.name)
     if header.hash != "0x" + bound.hash.hex():
-        raise Inconsistent(f"its block {number} is not the one that is known", provider=provider.name)
+        raise OtherBranch(f"its block {number} is not the one that is known", provider=provider.name)
     return header
 
 
 def parse(
     reply: Reply, piece: Range, raw: msgspec.Raw, evidence: str, doubt: str | None = None
 ) -> tuple[list[Log], Read]:  # fmt: skip
-    """The logs of one range, checked, and the ledger's row for it. Raises MalformedAnswer or Inconsistent."""
+    """The logs of one range, checked, and the ledger's row for it. Raises MalformedAnswer or Contradiction."""
     bound = reply.bound
     logs = _checked(decode(raw, list[Log], reply.provider), piece, bound, reply.provider)
     view = memoryview(raw)
@@ -143,7 +151,7 @@ def _time(header: Header) -> datetime | None:
 
 
 def _checked(logs: list[Log], piece: Range, bound: Header | None, provider: str) -> list[Log]:
-    """The logs without exact repetitions. Raises Inconsistent for logs that cannot all be true."""
+    """The logs without exact repetitions. Raises Contradiction for logs that cannot all be true."""
     hashes: dict[str, str] = {bound.number: bound.hash} if bound else {}
     number = block_hash = ""
     seen: dict[str, set[str]] = {}
@@ -154,7 +162,7 @@ def _checked(logs: list[Log], piece: Range, bound: Header | None, provider: str)
         if log.block_number != number or log.block_hash != block_hash:
             number, block_hash = log.block_number, log.block_hash
             if hashes.setdefault(number, block_hash) != block_hash:
-                raise Inconsistent(f"two hashes for block {number[:20]}", provider=provider)
+                raise Contradiction(f"two hashes for block {number[:20]}", provider=provider)
             disordered |= number in seen
             indexes, before = seen.setdefault(number, set()), ""
         disordered |= len(log.log_index) < len(before) or (len(log.log_index) == len(before) and log.log_index < before)
@@ -165,9 +173,9 @@ def _checked(logs: list[Log], piece: Range, bound: Header | None, provider: str)
     if disordered:
         events.info("logs out of order", action="logs_disordered", provider=provider)
     if removed:
-        raise Inconsistent(f"a removed log in the blocks {piece}", provider=provider)
+        raise Contradiction(f"a removed log in the blocks {piece}", provider=provider)
     if any(_number(text, provider) not in piece for text in seen):
-        raise Inconsistent(f"logs outside the blocks {piece} that were asked for", provider=provider)
+        raise Contradiction(f"logs outside the blocks {piece} that were asked for", provider=provider)
     return _unrepeated(logs, provider) if repeated else logs
 
 
@@ -183,7 +191,7 @@ def _unrepeated(logs: list[Log], provider: str) -> list[Log]:
     kept: dict[tuple[str, str], Log] = {}
     for log in logs:
         if kept.setdefault((log.block_number, log.log_index), log) != log:
-            raise Inconsistent(f"two logs at one place in block {log.block_number[:20]}", provider=provider)
+            raise Contradiction(f"two logs at one place in block {log.block_number[:20]}", provider=provider)
     return list(kept.values())
 
 

@@ -12,7 +12,7 @@ import structlog
 from indexer.chain.ranges import Range
 from indexer.chain.sizing import cut
 from indexer.chain.window import Block, Window
-from indexer.errors import TooLarge
+from indexer.errors import Inconsistent, TooLarge
 from indexer.ingest.by_hash import BATCH, UNFINAL, read_blocks, read_range
 from indexer.ingest.fetch import Parsed, Reply, ask_all, filter_of, parse
 from indexer.ingest.progress import Progress
@@ -129,9 +129,13 @@ class HeadReader:
     async def _by_hash(self, provider: Provider, group: Group, held: Sequence[Block]) -> Parsed:
         known = [self._headers.get("0x" + block.hash.hex()) or header_of(block) for block in held]
         truthful = bool(self._progress.blooms)
-        _, found = await self._pool.hedged(
-            lambda one: read_blocks(self._pool, one, group, known, truthful=truthful), provider
-        )
+        try:
+            _, found = await self._pool.hedged(
+                lambda one: read_blocks(self._pool, one, group, known, truthful=truthful), provider
+            )
+        except Inconsistent as error:  # asked for by hash, so that no reorg explains it
+            self._progress.doubt(error)
+            raise
         if found.blooms is not None and found.blooms != self._progress.blooms and self._progress.blooms is not False:
             self._progress.blooms = found.blooms
             log.info("blooms judged", action="blooms", chain=self._progress.chain, truthful=found.blooms)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from indexer.errors import Contradiction, OtherBranch, TaskscanError
 from indexer.store.copy import Row, Target, place
 from indexer.store.ledger import Group
 from indexer.store.write import Batch
@@ -33,6 +34,7 @@ class Progress:
     """Of one chain: blocks and logs since the start, and the seconds that each stage was busy.
 
     `blooms`: whether the chain's blooms proved truthful; `omissions`: logs that a provider was caught leaving out;
+    `lies`: at what else one was caught; `suspects`: who contradicted a final block;
     `lagging`: answers that were older than what is known; `repaired`: rows that a second look changed.
     """
 
@@ -46,6 +48,8 @@ class Progress:
     newest: deque[Newest] = field(default_factory=lambda: deque(maxlen=20))
     marks: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=200))
     omissions: Counter[str] = field(default_factory=Counter)
+    lies: dict[str, str] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
     blooms: bool | None = None
     reorgs: int = 0
     repaired: int = 0
@@ -62,6 +66,14 @@ class Progress:
             yield
         finally:
             self.busy[name] = self.busy.get(name, 0.0) + time.monotonic() - began
+
+    def doubt(self, error: TaskscanError) -> None:
+        """Remember who is to be distrusted, or looked at, for an answer about blocks that cannot change any more."""
+        name = str(error.facts.get("provider"))
+        if isinstance(error, Contradiction):
+            self.lies[name] = f"it contradicted itself: {error.facts['message']}"
+        elif isinstance(error, OtherBranch):
+            self.suspects.add(name)
 
     def plan(self, groups: Sequence[Group], upto: int) -> None:
         """Take over what is left to read up to block `upto`."""

@@ -16,7 +16,7 @@ and topics of others of the same block.
 import hashlib
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from indexer.chain.ranges import Range
 from indexer.chain.receipts import EMPTY_ROOT, logs_of, receipts_root
 from indexer.chain.sizing import cut
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, NoReceipts, NotThereYet, RpcRefused, TaskscanError
+from indexer.errors import Inconsistent, NoReceipts, NotThereYet, OtherBranch, RpcRefused, TaskscanError, Transient
 from indexer.ingest.fetch import Parsed
 from indexer.ingest.progress import Progress
 from indexer.rpc.identify import headers
@@ -98,7 +98,7 @@ async def _part(
     level = _level(group, progress)
     _check_linked(chain, provider)
     if last_known.hash != "0x" + bound.hash.hex():
-        raise Inconsistent(f"its block {bound.number} is not the one that is known", provider=provider.name)
+        raise OtherBranch(f"its block {bound.number} is not the one that is known", provider=provider.name)
     addresses = {member.address for member in group.members}
     matcher = Matcher(addresses)
     digest, found, size = hashlib.blake2b(digest_size=16), list[Log](), 0
@@ -138,46 +138,94 @@ def _check_linked(chain: Sequence[Header], provider: Provider) -> None:
             raise Inconsistent(message, provider=provider.name)
 
 
+_Told = tuple[str, list[Log]]  # by whom
+_What = tuple[int, str, tuple[str, ...]]
+
+
 async def _whole_block(
     pool: Pool, provider: Provider, header: Header, progress: Progress, level: str
 ) -> list[Log]:  # fmt: skip
     """All logs of a block, proven by the root of its receipts; for `bloom` also by its bloom."""
-    known: dict[int, Log] = {}
-    lacking, refused = dict[str, int](), dict[str, RpcRefused]()  # by provider: logs in its shortest answer
-    asked = provider
+    answers: list[_Told] = []
+    failed: dict[str, TaskscanError] = {}
+    asked = provider if pool.is_well(provider) else pool.pick([provider], trusted=False)
     for attempt in range(TRIES):
-        answer = None
         receipts = level == "receipts" or (asked.block_receipts if attempt == 0 else attempt >= TRIES // 2)
-        ask = partial(_ask, asked, header, receipts=receipts, one_by_one=level == "receipts")
-        try:
-            answer = await with_retries(ask, attempts=ATTEMPTS)
-        except RpcRefused as error:
-            refused[asked.name] = error
-        except NotThereYet:
-            pass
-        if answer is not None and all(log.block_hash == header.hash and not log.removed for log in answer.logs):
-            lacking[asked.name] = min(len(answer.logs), lacking.get(asked.name, len(answer.logs)))
-            for log in answer.logs:
-                known.setdefault(int(log.log_index, 16), log)
-            # Receipts that give the bloom but not the root lack a log that repeats others, or the root is of no use.
-            if answer.sealed or (level == "bloom" and _complete(header, known) and (attempt or not receipts)):
-                whole = answer.logs if answer.sealed else [known[index] for index in sorted(known)]
-                _note_omissions(progress, lacking, len(whole))
-                return whole
-        elif answer is not None:
+        question = partial(_ask, asked, header, receipts=receipts, one_by_one=level == "receipts")
+        answer = await _insist(pool, asked, question, failed)
+        if answer is not None and _is_stray(answer, header):
             events.info("logs of another branch", action="stray_logs", provider=asked.name)
-        if level == "receipts" and len(refused) == len(pool.providers):
-            raise NoReceipts(str(refused[asked.name].facts["message"]), chain=progress.chain, provider=asked.name)
+            if not receipts:  # those are asked for by number, so that a reorg explains them
+                progress.lies[asked.name] = f"asked for the logs of block {int(header.number, 16)}, it sent others"
+        elif answer is not None:
+            answers.append((asked.name, answer.logs))
+            # Receipts that give the bloom but not the root lack a log that repeats others, or the root is of no use.
+            whole = answer.logs if answer.sealed else None
+            if whole is None and level == "bloom" and (attempt or not receipts):
+                whole = _joined(header, answers)
+            if whole is not None:
+                _note_lies(progress, header, answers, whole)
+                return whole
+        if level == "receipts" and all(isinstance(failed.get(one.name), RpcRefused) for one in pool.providers):
+            raise NoReceipts(str(failed[asked.name].facts["message"]), chain=progress.chain, provider=asked.name)
         asked = pool.pick([asked])
+    if not answers and (passing := [error for error in failed.values() if isinstance(error, Transient)]):
+        raise passing[-1]
     what = "receipts root" if level == "receipts" else "bloom"
     message = f"nothing it says of block {int(header.number, 16)} gives its {what}, however often it is asked"
     raise Inconsistent(message, provider=provider.name)
 
 
-def _note_omissions(progress: Progress, lacking: Mapping[str, int], there: int) -> None:
-    for name, held in lacking.items():
-        if held < there:
-            progress.omissions[name] += there - held
+async def _insist(
+    pool: Pool, asked: Provider, question: Callable[[], Awaitable["_Answer"]], failed: dict[str, TaskscanError]
+) -> "_Answer | None":  # fmt: skip
+    """The answer of `asked`; None, with the reason in `failed`, where another one is to be asked.
+
+    Where nobody else can be asked it is asked again: a range takes many questions, and one must not spoil all.
+    """
+    alone = not pool.another([asked.name], trusted=False)
+    try:
+        answer = await with_retries(question, attempts=ATTEMPTS if alone else 1)
+    except (RpcRefused, Transient) as error:
+        failed[asked.name] = error
+        if isinstance(error, Transient) and not isinstance(error, NotThereYet):
+            if alone:
+                raise
+            pool.failed(asked, error)
+        return None
+    pool.worked(asked)
+    return answer
+
+
+def _is_stray(answer: "_Answer", header: Header) -> bool:
+    return any(log.block_hash != header.hash or log.removed for log in answer.logs)
+
+
+def _joined(header: Header, answers: Sequence[_Told]) -> list[Log] | None:
+    """All logs of the block: those of the newest answer if they give the bloom, else of all answers; None: neither."""
+    for logs in (answers[-1][1], [log for _, answer in answers for log in answer]):
+        known: dict[int, Log] = {}
+        for log in logs:
+            known.setdefault(int(log.log_index, 16), log)
+        if _complete(header, known):
+            return [known[index] for index in sorted(known)]
+    return None
+
+
+def _note_lies(progress: Progress, header: Header, answers: Sequence[_Told], whole: Sequence[Log]) -> None:
+    """Count what answers leave out of `whole`, and remember who told of logs that it does not hold."""
+    there = {_what(log) for log in whole}
+    for name in {name for name, _ in answers}:
+        told = [{_what(log) for log in logs} for teller, logs in answers if teller == name]
+        if left_out := len(there) - min(len(logs & there) for logs in told):
+            progress.omissions[name] += left_out
+        if invented := set[_What]().union(*told) - there:
+            progress.lies[name] = f"it sent {len(invented)} logs of block {int(header.number, 16)} that do not exist"
+
+
+def _what(log: Log) -> _What:
+    """What a bloom proves of a log, and its place."""
+    return int(log.log_index, 16), log.address, tuple(log.topics)
 
 
 class _Answer(NamedTuple):

@@ -16,7 +16,7 @@ from indexer.chain.window import Point
 from indexer.errors import DatabaseDown, Inconsistent, TaskscanError, TooLarge, Transient
 from indexer.ingest.agree import SECOND, agreed
 from indexer.ingest.budget import Budget
-from indexer.ingest.by_hash import read_range, unbound
+from indexer.ingest.by_hash import leads_to, read_range, unbound
 from indexer.ingest.decode import to_batch
 from indexer.ingest.fetch import Parsed, Reply, ask, parse, without_time
 from indexer.ingest.progress import Progress
@@ -185,18 +185,20 @@ class Scanner:
             try:
                 for part in (part for piece in portion.ranges for part in cut(piece, HEADERS_AT_ONCE)):
                     done += await self._proven(provider, group, part)
-            except (Transient, Inconsistent):
+            except (Transient, Inconsistent) as error:
                 if not done:
                     raise
+                self.progress.doubt(error)
+                log.info("proven in part", action="proven_in_part", provider=provider.name, error=str(error))
         batch = await self.decode(provider, group, done, {})
-        batch.upto = self._final.number
         return batch, subtract(portion.ranges, [read.range for _, read in done])
 
     async def _proven(self, provider: Provider, group: Group, piece: Range) -> Parsed:
         return await proven(self._pool, provider, group, piece, self._final, self.progress)
 
     async def _by_hash(self, provider: Provider, group: Group, piece: Range) -> Batch:
-        found = await read_range(self._pool, provider, group, piece, truthful=bool(self.progress.blooms))
+        truthful, bound = bool(self.progress.blooms), leads_to(piece, self._final)
+        found = await read_range(self._pool, provider, group, piece, truthful=truthful, bound=bound)
         self.progress.omissions.update(found.omitted)
         return await self._agree(provider, group, found.parsed)
 
@@ -227,6 +229,7 @@ class Scanner:
         self._failures += 1
         subject = ", ".join(str(piece) for piece in portion.ranges[:3])
         log.warning("read failed", action="read_failed", blocks=subject, error=str(error), failures=self._failures)
+        self.progress.doubt(error)
         if isinstance(error, Inconsistent):
             kind = type(error).__name__
             await self._store.run(incidents.note, self._chain_id, kind, subject, str(error))

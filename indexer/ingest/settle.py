@@ -7,20 +7,21 @@ so the other answer left it out, and a stored log with another hash is of a bran
 
 import random
 from collections.abc import Iterable
+from contextlib import suppress
 
 import structlog
 
 from indexer.chain.ranges import Range, subtract
 from indexer.chain.sizing import cut
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, Transient
+from indexer.errors import Inconsistent, TaskscanError, Transient
 from indexer.ingest.agree import SECOND
 from indexer.ingest.by_hash import read_final
 from indexer.ingest.fetch import Parsed
 from indexer.ingest.progress import Progress
 from indexer.ingest.proof import proven
 from indexer.ingest.scan import Scanner
-from indexer.rpc.identify import headers
+from indexer.rpc.identify import header_at, headers
 from indexer.rpc.pool import Pool
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
@@ -101,6 +102,10 @@ class Settler:
         provider = other or self._pool.pick()
         proof = doubt.why == "differs" or (doubt.why == "distrusted" and not other and bool(self._progress.blooms))
         batch = await self._again(provider, group, doubt.range, proof=proof, alone=other is None)
+        if not proof and self._progress.blooms and await self._differs(batch, doubt):
+            batch, said, proof = await self._again(provider, group, doubt.range, proof=True, alone=False), batch, True
+            await self._blame(provider.name, said, batch, doubt)
+            doubt = doubt._replace(why="differs")
         if (differs := await self._compare(provider, batch, doubt)) and wants_two and not proof:
             await self._look_at(doubt._replace(why="differs"))
             return
@@ -113,16 +118,28 @@ class Settler:
         difference = await self._store.run(repair.compare, batch, doubt.range)
         if doubt.why in AFRESH:
             afresh = await self._store.run(repair.everything, batch, doubt.range)
-            culprits = await self._store.run(repair.providers_of, batch.group, doubt.range)
             if afresh.blocks:
                 await self._store.run(repair.repair, batch, afresh)
             if difference.blocks and doubt.why == "differs":
+                culprits = await self._store.run(repair.providers_of, batch.group, difference.blocks)
                 await self._report(culprits, difference)
         elif difference.blocks:
             await self._judge(provider, batch, doubt, difference)
         elif doubt.why != "distrusted":
             await self._count(doubt.providers, difference.compared, 0)
         return bool(difference.blocks)
+
+    async def _differs(self, batch: Batch, doubt: Doubt) -> bool:
+        """Whether `batch` and the tables hold other logs. Only a proof tells who left some out and who made some up."""
+        return bool((await self._store.run(repair.compare, batch, doubt.range)).blocks)
+
+    async def _blame(self, name: str, said: Batch, true: Batch, doubt: Doubt) -> None:
+        """Distrust `name` for what the proof `true` shows to be wrong in what it `said` at the second look."""
+        told, there = ({identity(row) for rows in batch.rows.values() for row in rows} for batch in (said, true))
+        if left_out := len(there - told):
+            await self._caught_at(name, left_out, f"the blocks {doubt.range}")
+        if invented := len(told - there):
+            await self._distrust(name, f"it told of {invented} logs of the blocks {doubt.range} that do not exist")
 
     async def _again(self, provider: Provider, group: Group, piece: Range, *, proof: bool, alone: bool) -> Batch:
         if proof:
@@ -161,7 +178,9 @@ class Settler:
             await self._report(culprits, wrong)
         if left_out:
             await self._caught_at(provider.name, left_out, f"the blocks {doubt.range}")
-        if difference.missing and not missing:
+        if invented := sum(map(len, difference.missing.values())) - sum(map(len, missing.values())):
+            await self._distrust(provider.name, f"it told of {invented} logs of blocks that the chain never had")
+        if invented and not missing and self._pool.another([provider.name]):
             raise Inconsistent(f"logs of another branch in the final blocks {doubt.range}", provider=provider.name)
 
     def _judge_by(self, provider: Provider, doubt: Doubt) -> Provider:
@@ -180,6 +199,8 @@ class Settler:
         for culprit in culprits:
             if added:
                 await self._caught_at(culprit, added, where)
+            if removed:
+                await self._distrust(culprit, f"it told of {removed} logs of {where} that do not exist")
 
     async def _count(self, names: Iterable[str], compared: int, omitted: int) -> None:
         for name in names:
@@ -194,6 +215,21 @@ class Settler:
         for name, omitted in list(self._progress.omissions.items()):
             del self._progress.omissions[name]
             await self._caught_at(name, omitted, "blocks at the head or in a proof")
+        while self._progress.lies:
+            await self._distrust(*self._progress.lies.popitem())
+        while self._progress.suspects:
+            await self._examine(self._progress.suspects.pop())
+
+    async def _examine(self, name: str) -> None:
+        """Distrust `name` where it does contradict the final block, and another one does not."""
+        suspect = next((one for one in self._pool.providers if one.name == name), None)
+        other, final = self._pool.another([name]), self._final
+        if not suspect or not other:
+            return
+        with suppress(TaskscanError):  # who cannot be asked now may be caught another time
+            theirs, ours = await header_at(suspect, final.number), await header_at(other, final.number)
+            if theirs.hash != ours.hash == "0x" + final.hash.hex():
+                await self._distrust(name, f"its block {final.number}, a final one, is not that of {other.name}")
 
     async def _distrust(self, name: str, reason: str) -> None:
         self._pool.distrust(name, reason)

@@ -169,6 +169,10 @@ class Pool:
         """Whether `provider` has not been caught lying."""
         return self._states[self.providers.index(provider)].distrusted is None
 
+    def is_well(self, provider: Provider) -> bool:
+        """Whether `provider` neither rests after a failure nor waits for its rate limit."""
+        return self._unwell_for(self.providers.index(provider)) == 0.0
+
     def failed(self, provider: Provider, error: TaskscanError) -> None:
         """Let `provider` rest, the longer the more often it failed in a row. A rate limit is no fault of its."""
         if isinstance(error, RateLimited):

@@ -39,7 +39,9 @@ COUNTS = {
     "MalformedAnswer": ("cut", "missing"),
     "NotThereYet": ("null", "lag"),
     "TooLarge": ("huge", "cap"),
-    "Inconsistent": ("removed", "wrong_hash", "stale_block"),
+    "Inconsistent": ("stale_block",),
+    "OtherBranch": ("stale_block",),
+    "Contradiction": ("removed", "wrong_hash", "stale_block"),
     "lagging": ("lag", "stale_final"),
 }
 """What a counter (of errors by class in `chain.providers`, or of the job's progress) tells of."""

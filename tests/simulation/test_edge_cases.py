@@ -1,10 +1,14 @@
 """The twelve cases that indexers get wrong (and a few more), each on a slow chain, read block by block, and on a fast
 one, read in ranges."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import pytest
 
 from indexer.errors import FinalityBroken
 from tests.simulation.abi import IEXEC, WORKERPOOL
+from tests.simulation.faults import FaultyNode
 from tests.simulation.life import Crash
 from tests.simulation.lives import HUB
 from tests.simulation.node import View
@@ -154,6 +158,39 @@ def test_a_range_left_out_is_found_once_its_provider_is_caught(bench: Bench, sec
         await stage.check()
 
     act(bench, scene, seconds)
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["in-a-block", "in-none"])
+def test_logs_that_never_were_are_removed_and_their_provider_is_caught(
+    bench: Bench, seconds: float, real: bool
+) -> None:  # fmt: skip
+    """`real`: they name a block that the chain has."""
+
+    async def scene(stage: Stage) -> None:
+        liars = list[str]()
+
+        def logs(node: FaultyNode, true: Sequence[Log]) -> bytes:
+            whole = type(node).logs(node, true)
+            if liars or len({log.owner.hash for log in true}) < (1 if seconds > 1 else 2):
+                return whole
+            owner = true[-1].owner if real else stage.world.chain[true[-1].owner.number - 1]
+            entry = true[-1].address, true[-1].topics, true[-1].data
+            never = Log(owner, true[-1].tx_hash, true[-1].tx_index, true[-1].index + 5, entry)
+            liars.append(node.name)
+            made = node.log(never, block_hash=None if real else bytes(31) + b"\1")
+            return whole[:-1] + b"," + made + b"]"
+
+        await stage.catch_up()
+        for node in stage.nodes:  # whoever is asked first lies once
+            node.logs = partial(logs, node)  # type: ignore[method-assign]
+        stage.world.put([stage.tx(3)], [], [stage.tx(2)])
+        await stage.catch_up()
+        await stage.grow_final()
+        names = stage.ask("SELECT subject FROM chain.incidents WHERE kind = 'Distrusted' AND chain_id = %s")
+        assert [name for (name,) in names] == liars != []
+        await stage.check()
+
+    act(bench, scene, seconds, providers=2)
 
 
 def test_reorg_below_the_final_block_stops_and_changes_nothing(bench: Bench, seconds: float) -> None:
@@ -357,6 +394,33 @@ def test_scan_meets_a_backend_on_a_branch_that_was_lost(bench: Bench, seconds: f
         routed(stage, View(lost, len(lost) - 1, FINAL))
         await stage.poll(3)
         del stage.node.view
+        await stage.catch_up()
+        await stage.check()
+
+    act(bench, scene, seconds)
+
+
+def test_scan_without_batches_meets_a_backend_on_a_branch_that_was_lost(bench: Bench, seconds: float) -> None:
+    async def scene(stage: Stage) -> None:
+        node = stage.node
+        node.quirks.max_batch = 1
+        await stage.poll()
+        stage.world.put(*([stage.tx()] for _ in range(20)))
+        lost = View(list(stage.world.chain), stage.world.head.number, FINAL)
+        stage.world.replace(20, *([stage.tx()] for _ in range(20)))
+        stage.world.finalize_all()
+        stage.sync()
+
+        def view(request: object) -> View:
+            tag = isinstance(request, dict) and request["params"][:1] in (["latest"], ["finalized"])
+            return node.views[0] if tag else lost
+
+        node.view = view  # type: ignore[method-assign]
+        await stage.end()
+        await stage.poll(3)
+        assert all("missing" in told for told in stage.differences()), "nothing of the lost branch is stored"
+        await stage.end()
+        del node.view
         await stage.catch_up()
         await stage.check()
 
