@@ -1,8 +1,9 @@
 """Settle: a second look. What was read before it was final is read again once it is, a random sample of everything
 else, too; and all that rests on the word of a provider that was caught.
 
-A difference is judged by the block's hash on the final chain: a log that one answer holds with the right hash exists,
-so the other answer left it out, and a stored log with another hash is of a branch that is gone.
+A difference is settled by a proof where the chain's blooms are truthful: it tells who left logs out and who made some
+up. Elsewhere the block's hash on the final chain decides: a log that one answer holds with the right hash counts as
+there, so that the other answer left it out; one with another hash does not exist.
 """
 
 import random
