@@ -18,6 +18,7 @@ from indexer.store.fold import touched_keys
 from schema import FOLDS, metadata
 from schema.analytics import tasks
 from schema.chain import chains, coverage, groups, orphaned_logs, reads, reorgs, sources, unknown_logs
+from schema.iexec_entities import tasks as iexec_tasks
 
 FEW = 10
 ROW = re.compile(r"(\w+\.\w+):(\d+):(\d+)")
@@ -102,7 +103,7 @@ def explain(connection: sa.Connection, text: str) -> Answer:
     if not HEX.fullmatch(wanted):
         raise UsageError(f"{text!r} is no task id or transaction hash (0x and up to 64 digits), nor table:block:log.")
     subject = _complete(connection, wanted)
-    stored = [*_of_task(connection, subject), *_of_transaction(connection, subject)]
+    stored = [*_of_task(connection, subject), *_of_transaction(connection, subject)] or _of_deal(connection, subject)
     places = {(row["chain_id"], row["block_number"], row["log_index"]): (table, row) for table, row in stored}
     answer = _answer(connection, subject, list(places.values()))
     o, here = orphaned_logs.c, {orphan for event in answer.events for orphan in event.reorgs}
@@ -169,6 +170,16 @@ def _of_task(connection: sa.Connection, task_id: str) -> Iterator[Stored]:
         if column is not None and isinstance(column.type, sa.LargeBinary):
             for row in connection.execute(sa.select(table).where(column == key)).mappings():
                 yield table, dict(row)
+
+
+def _of_deal(connection: sa.Connection, task_id: str) -> list[Stored]:
+    """The events of its deal, for an iExec task that nobody has initialized: it has none of its own."""
+    found = sa.select(iexec_tasks.c.dealid).where(iexec_tasks.c.taskid == _bytes(task_id))
+    deals = [table for table in EVENT_TABLES if table.schema == iexec_tasks.schema and "dealid" in table.c]
+    rows = [
+        (table, connection.execute(sa.select(table).where(table.c.dealid.in_(found))).mappings()) for table in deals
+    ]
+    return [(table, dict(row)) for table, mappings in rows for row in mappings]
 
 
 def _of_transaction(connection: sa.Connection, tx_hash: str) -> Iterator[Stored]:

@@ -88,15 +88,17 @@ class Pool:
         return self.providers[index] if self._rank(index, excluded, trusted) == (False, 0, 0.0) else None
 
     async def run(self, do: Callable[[Provider], Awaitable[T]]) -> T:
-        """`do` with one provider, and when that one cannot be had, with each other one once. Raises the last error."""
+        """`do` with one provider, and when one cannot be had, with another one, until each was tried. Raises the last
+        error. `do` may ask others, too: who failed is whom the error names."""
         tried: list[Provider] = []
         while True:
             provider = self.pick(tried)
             try:
                 result = await do(provider)
             except FAILOVER as error:
-                self.failed(self._named(error) or provider, error)
-                tried.append(provider)
+                culprit = self._named(error) or provider
+                self.failed(culprit, error)
+                tried.append(provider if culprit in tried else culprit)
                 if len(tried) == len(self.providers):
                     raise
             else:
