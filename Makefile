@@ -1,7 +1,6 @@
 # Two commands: `make run` and `make test`. Each does all its own set-up.
 
 CONFIG ?=
-TESTERS ?= 3
 PY := .venv/bin/python
 
 .PHONY: run test lint docs bench simulate mutate memory kill hostile jobs lock clean
@@ -10,7 +9,7 @@ run: .venv/.ready
 	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
 
 test: .venv/.ready lint
-	@$(PY) -m pytest -n $(TESTERS) --dist loadscope
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadscope
 
 lint: .venv/.ready
 	@.venv/bin/ruff check .

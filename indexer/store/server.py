@@ -50,7 +50,7 @@ def using(data_dir: Path, *, fast: bool = False) -> Iterator[Server]:
         with _alone(data_dir) as home:
             os.close(lease)
             if not home.pinned.exists() and not is_locked(home.users):
-                server_cluster.stop(home)
+                server_cluster.stop(home, fast=fast)
 
 
 def pin(data_dir: Path) -> Server:
@@ -91,7 +91,7 @@ def remove(data_dir: Path) -> None:
     with _alone(data_dir) as home:
         if is_locked(home.users):
             raise SetupFailed(f"The database in {data_dir} is in use by another Taskscan command: end that first.")
-        server_cluster.stop(home)
+        server_cluster.stop(home, fast=True)
         server_home.delete(home)
 
 

@@ -105,12 +105,15 @@ def ensure_running(home: Home, fast: bool = False) -> None:
         raise _failure(home, logged)
 
 
-def stop(home: Home) -> None:
-    """Stop the server in order: running statements are cancelled. Raises DatabaseDown when it will not end."""
+def stop(home: Home, *, fast: bool = False) -> None:
+    """Stop the server in order: running statements are cancelled. Raises DatabaseDown when it will not end.
+
+    `fast`: what is in memory alone is not written first, so that the next start has to recover it.
+    """
     if not is_locked(home.alive):
         return
     # Its own waiting looks only ten times a second.
-    answer = run(home, "pg_ctl", "stop", "-D", home.data, "-m", "fast", "-W")
+    answer = run(home, "pg_ctl", "stop", "-D", home.data, "-m", "immediate" if fast else "fast", "-W")
     if not _until(lambda: not is_locked(home.alive), STOP_SECONDS):
         raise DatabaseDown(_tail(answer.stdout) or "it does not stop", database=str(home.data_dir))
     if home.socket_dir.parent != home.path and home.socket_dir.exists():

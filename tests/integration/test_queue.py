@@ -87,8 +87,7 @@ async def test_an_execution_that_gives_no_sign_of_life_loses_its_job(http: Http)
     http.later(59_000)
     assert await http.poll() == [], "the sign of life counts"
     http.later(60_000)
-    await http.poll()
-    (again,) = await http.poll()
+    (again,) = await http.poll() or await http.poll()  # time may pass twice, or the server's own look come between
     for method in ("notify", "success", "fail", "start"):
         answer = await http.call(method, **zombie, **({"notification": "heartbeat"} if method == "notify" else {}))
         assert answer.refusal == (422, "wrong-exec-id"), method

@@ -116,7 +116,8 @@ def doom_commits(engine: Engine, doom: Doom) -> None:
 def _changes_rows(connection: psycopg.Connection) -> bool:
     """Whether the open transaction has written events or coverage."""
     query = """
-        SELECT coalesce(sum(n_tup_ins + n_tup_del), 0) > 0 FROM pg_stat_xact_user_tables
+        SELECT coalesce(sum(n_tup_ins + n_tup_del + CASE relname WHEN 'coverage' THEN n_tup_upd ELSE 0 END), 0) > 0
+        FROM pg_stat_xact_user_tables
         WHERE schemaname IN ('arbius', 'iexec') OR relname = 'coverage'
     """
     row = connection.execute(query).fetchone()

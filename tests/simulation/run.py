@@ -192,7 +192,8 @@ class Drama:
                 self.turn = rng.randrange(1, 40)
             else:
                 doom.at_rows, doom.before = rng.random() < 0.7, rng.random() < 0.6
-                doom.at_commit = doom.commits + rng.randrange(1, 3 if doom.at_rows else 6)
+                later = rng.randrange(1, 3 if doom.at_rows else 6)
+                doom.at_commit = doom.commits + (1 if doom.at_rows else later)  # rows come seldom: the first ones count
         if rng.random() < scenario.cuts:
             doom.cut_at, doom.cut_before = doom.commits + rng.randrange(1, 5), rng.random() < 0.6
         if rng.random() < scenario.clocks:
