@@ -13,8 +13,9 @@ from indexer.chain.window import (
     Unconfirmed,
     Window,
 )
-from indexer.errors import FinalityBroken, Inconsistent, NotThereYet, OtherBranch, TaskscanError
+from indexer.errors import FinalityBroken, Inconsistent, NotThereYet, OtherBranch, RpcRefused, TaskscanError
 from indexer.ingest.progress import Progress
+from indexer.rpc.batches import in_posts
 from indexer.rpc.identify import as_header, head, header_at
 from indexer.rpc.pool import Pool
 from indexer.rpc.transport import Provider
@@ -103,15 +104,25 @@ class Branches:
 
     async def _below_finality(self, window: Window, provider: Provider, found: BelowFinality) -> None:
         """A provider contradicts our final block: it lies, or the chain went back. A second read tells. Raises."""
-        other = self._pool.pick([provider])
+        other, number = self._pool.pick([provider]), found.final.number
         try:
-            again = window.observe(block_of(await header_at(other, found.final.number)))
+            again, final = await _with_final(other, number)
         except TaskscanError:
-            again = window.observe(block_of(await header_at(provider, found.final.number)))
-        if isinstance(again, BelowFinality):
+            again, final = await _with_final(provider, number)
+        # A backend that lags may stand on a branch that was lost since: it does not call that height final.
+        if isinstance(window.observe(again), BelowFinality) and final >= number:
             raise FinalityBroken(chain=self._name, ancestor=found.final.number - 1, final=found.final.number)
         self._progress.suspects.add(provider.name)
         raise OtherBranch(f"block {found.theirs.number} is not the one that was final", provider=provider.name)
+
+
+async def _with_final(provider: Provider, number: int) -> tuple[Block, int]:
+    """Block `number`, and the newest final block of the same backend; `number` itself where it tells of none."""
+    calls = [Call("eth_getBlockByNumber", (tag, False)) for tag in (hex(number), "finalized")]
+    asked, final = await in_posts(provider, calls)
+    header = as_header(provider, provider.unwrap(asked, Header | None), number)  # type: ignore[arg-type]
+    newest = None if isinstance(final, RpcRefused) else provider.unwrap(final, Header | None)  # type: ignore[arg-type]
+    return block_of(header), block_of(newest).number if newest else number
 
 
 async def _asked(provider: Provider, fork: Fork) -> Block:

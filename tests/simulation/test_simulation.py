@@ -42,3 +42,7 @@ class TestSeedsFrom101(Seeds):
 
 class TestSeedsFrom151(Seeds):
     first = 151
+
+
+def test_a_backend_that_lags_on_a_lost_branch_breaks_no_finality(bench: Bench) -> None:
+    assert run_seed(bench, 444).wrong == []
