@@ -176,10 +176,8 @@ def _of_deal(connection: sa.Connection, task_id: str) -> list[Stored]:
     """The events of its deal, for an iExec task that nobody has initialized: it has none of its own."""
     found = sa.select(iexec_tasks.c.dealid).where(iexec_tasks.c.taskid == _bytes(task_id))
     deals = [table for table in EVENT_TABLES if table.schema == iexec_tasks.schema and "dealid" in table.c]
-    rows = [
-        (table, connection.execute(sa.select(table).where(table.c.dealid.in_(found))).mappings()) for table in deals
-    ]
-    return [(table, dict(row)) for table, mappings in rows for row in mappings]
+    asked = [(table, sa.select(table).where(table.c.dealid.in_(found))) for table in deals]
+    return [(table, dict(row)) for table, query in asked for row in connection.execute(query).mappings()]
 
 
 def _of_transaction(connection: sa.Connection, tx_hash: str) -> Iterator[Stored]:

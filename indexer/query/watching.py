@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from indexer.query.asking import Query, Row, Steps, ask_async, connect_async
-from indexer.query.task import named, spelled, timeline_of_id
+from indexer.query.task import WHOLE, named, spelled, timeline_of_id
 
 EVERY = 0.5  # seconds between looks
 DONE = ("succeeded", "failed", "cancelled")
 REMOVED = "cleaned-up"  # an Aidbox task that was removed before its end was read
-WHOLE_ID = 66  # characters
 
 _Key = tuple[Any, ...]
 
@@ -44,7 +43,7 @@ async def watch(url: str, task_id: str, *, every: float = EVERY) -> AsyncIterato
     """
     wanted = spelled(task_id)
     async with connect_async(url) as connection:
-        if wanted.startswith("0x") and len(wanted) < WHOLE_ID:
+        if wanted.startswith("0x") and len(wanted) < WHOLE:
             wanted = (await ask_async(connection, Query(lambda: named(wanted))))["task_id"]
         told: dict[_Key, Change] = {}
         while True:
