@@ -14,6 +14,7 @@ from indexer.chain.window import (
     Window,
 )
 from indexer.errors import FinalityBroken, Inconsistent, NotThereYet, OtherBranch, RpcRefused, TaskscanError
+from indexer.ingest.head import moves
 from indexer.ingest.progress import Progress
 from indexer.rpc.batches import in_posts
 from indexer.rpc.identify import as_header, head, header_at
@@ -117,12 +118,16 @@ class Branches:
 
 
 async def _with_final(provider: Provider, number: int) -> tuple[Block, int]:
-    """Block `number`, and the newest final block of the same backend; `number` itself where it tells of none."""
-    calls = [Call("eth_getBlockByNumber", (tag, False)) for tag in (hex(number), "finalized")]
-    asked, final = await in_posts(provider, calls)
-    header = as_header(provider, provider.unwrap(asked, Header | None), number)  # type: ignore[arg-type]
-    newest = None if isinstance(final, RpcRefused) else provider.unwrap(final, Header | None)  # type: ignore[arg-type]
-    return block_of(header), block_of(newest).number if newest else number
+    """Block `number`, and the newest block that the backend which gave it calls final: one batch, where the provider
+    takes batches. `number` itself where no tag tells of a final block."""
+    calls = [Call("eth_getBlockByNumber", (tag, False)) for tag in (hex(number), "latest", "finalized")]
+    asked, top, final = await in_posts(provider, calls)
+    header, newest = (
+        as_header(provider, provider.unwrap(item, Header | None), of)  # type: ignore[arg-type]
+        for item, of in ((asked, number), (top, "latest"))
+    )
+    tagged = None if isinstance(final, RpcRefused) else provider.unwrap(final, Header | None)  # type: ignore[arg-type]
+    return block_of(header), block_of(tagged).number if tagged and moves(tagged, newest) else number
 
 
 async def _asked(provider: Provider, fork: Fork) -> Block:

@@ -16,9 +16,14 @@ async def ends(provider: Provider, newest: Header | None = None) -> tuple[Header
     """
     newest = newest or await head(provider)
     tagged = await finalized(provider)
-    if tagged is not None and (int(tagged.number, 16) > 0 or int(newest.number, 16) < TAG_ALIVE):
-        return max(newest, tagged, key=lambda header: int(header.number, 16)), tagged
-    return newest, None
+    if tagged is None or not moves(tagged, newest):
+        return newest, None
+    return max(newest, tagged, key=lambda header: int(header.number, 16)), tagged
+
+
+def moves(tagged: Header, newest: Header) -> bool:
+    """Whether the `finalized` tag of a chain means something: one that still says 0 on a long chain never moves."""
+    return int(tagged.number, 16) > 0 or int(newest.number, 16) < TAG_ALIVE
 
 
 async def older_than(provider: Provider, newest: Header, seconds: int = FINAL_SECONDS) -> Header:

@@ -36,7 +36,7 @@ class Quirks:
     cap_results: int | None = None
     max_batch: int = 1000
     block_timestamps: bool = True
-    finalized: str = "tag"  # tag | error | null
+    finalized: str = "tag"  # tag | error | null | zero, which never moves
     receipts: bool = True
     clips: bool = True  # answers a range beyond its head with what it has, as geth did for long
     words: int = 0
@@ -138,8 +138,11 @@ class Node:
             case "finalized" | "safe":
                 if self.quirks.finalized == "error":
                     raise Refused(-32602, f"invalid argument 0: tag {tag} is not supported")
-                return None if self.quirks.finalized == "null" else view.block(view.final)
+                return None if self.quirks.finalized == "null" else view.block(self._final(view))
         return view.block(int(tag, 16))
+
+    def _final(self, view: View) -> int:
+        return 0 if self.quirks.finalized == "zero" else view.final
 
     def block(self, block: Block | None, full: bool = False) -> bytes:
         """The JSON of a block with its transactions, or their hashes."""

@@ -3,8 +3,12 @@
 One seed alone: `python -m tests.simulation --seed N`; any number: `make simulate SEEDS=N`.
 """
 
+import pytest
+
+from indexer.errors import FinalityBroken
 from tests.simulation.report import Report, story
 from tests.simulation.run import Bench, run_seed
+from tests.simulation.stage import Stage, act
 
 EACH = 50
 
@@ -46,3 +50,19 @@ class TestSeedsFrom151(Seeds):
 
 def test_a_backend_that_lags_on_a_lost_branch_breaks_no_finality(bench: Bench) -> None:
     assert run_seed(bench, 444).wrong == []
+
+
+@pytest.mark.parametrize("tag", ["zero", "null", "error"])
+def test_without_a_tag_that_moves_a_chain_that_goes_back_stops_too(bench: Bench, tag: str) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.node.quirks.finalized, stage.world.busy = tag, 0.0
+        stage.world.mine(100)  # what is 900 s old is final
+        await stage.catch_up()
+        depth = stage.world.head.number - 8
+        stage.world.replace(depth, *([] for _ in range(depth + 30)))
+        stage.sync()
+        await stage.poll(4)
+        assert stage.life is not None
+        assert isinstance(stage.life.stopped, FinalityBroken)
+
+    act(bench, scene, 12.0)
