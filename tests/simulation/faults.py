@@ -51,9 +51,10 @@ class FaultyNode(Node):
     async def __call__(self, body: bytes) -> bytes:
         await asyncio.sleep(self.rng.uniform(0.001, self.latency))
         await self._transport(body)
-        request = json.loads(body)
+        request, before = json.loads(body), self.faults.injected.copy()
         answer = self.answer(request, self.view(request))
         if self.faults.chance("cut"):
+            self.faults.injected = before  # nobody can notice what else is wrong with it
             self.faults.count("cut")
             return answer[: self.rng.randrange(len(answer))]
         return answer

@@ -21,10 +21,12 @@ from indexer.rpc.transport import Post, Provider
 from indexer.rpc.types import Header
 from indexer.rpc.wire import decode
 from indexer.store.store import Store
+from tests.simulation.abi import ARBIUS, IEXEC, REGISTRY, WORKERPOOL
 from tests.simulation.lives import ENGINE, HUB
 from tests.simulation.scenario import Scenario
 
 ROOTS = {"arbius": ENGINE, "iexec": HUB}
+EVENT_TABLES = sorted({event.table for events in (ARBIUS, IEXEC, REGISTRY, WORKERPOOL) for event in events.values()})
 ENDLESS = 20_000  # posts after which a job counts as caught in a loop
 
 
@@ -39,9 +41,9 @@ class Endless(Exception):
 class Doom:
     """When the process dies next. `posts` and `commits` count what passes; a countdown at None never ends.
 
-    `before`: the commit at which it dies is not done. `at_rows`: only commits that change what is read count towards
-    it. `cut` takes the database away at a commit: before it, or (not `cut_before`) after it, so that nobody is told
-    that it was done.
+    `before`: the commit at which it dies is not done. `at_rows`: only commits that hold events count towards it.
+    `cut` takes the database away at a commit: before it, or (not `cut_before`) after it, so that nobody is told that
+    it was done.
     """
 
     def __init__(self) -> None:
@@ -75,7 +77,7 @@ class Doom:
             raise Crash
 
     def commit(self, do: Callable[[], None], rows: Callable[[], bool]) -> None:
-        """Commit, and die before or after it if it is time. `rows` tells whether it changes what is read."""
+        """Commit, and die before or after it if it is time. `rows` tells whether it holds events."""
         self.check()
         if self.at_commit is None or not self.at_rows or rows():
             self.commits += 1
@@ -108,19 +110,23 @@ def doom_commits(engine: Engine, doom: Doom) -> None:
     commit = dialect.do_commit
 
     def do_commit(connection: Any) -> None:
-        doom.commit(lambda: commit(connection), lambda: _changes_rows(connection.driver_connection))
+        doom.commit(lambda: commit(connection), lambda: _holds_events(connection.driver_connection))
+
+    def do_begin(connection: Any) -> None:
+        # PostgreSQL clears what it has counted once a second; here each transaction begins at none.
+        connection.driver_connection.execute("SELECT pg_stat_force_next_flush()")
 
     dialect.do_commit = do_commit  # type: ignore[method-assign]
+    dialect.do_begin = do_begin  # type: ignore[method-assign]
 
 
-def _changes_rows(connection: psycopg.Connection) -> bool:
-    """Whether the open transaction has written events or coverage."""
+def _holds_events(connection: psycopg.Connection) -> bool:
+    """Whether the open transaction has written events."""
     query = """
-        SELECT coalesce(sum(n_tup_ins + n_tup_del + CASE relname WHEN 'coverage' THEN n_tup_upd ELSE 0 END), 0) > 0
-        FROM pg_stat_xact_user_tables
-        WHERE schemaname IN ('arbius', 'iexec') OR relname = 'coverage'
+        SELECT coalesce(sum(n_tup_ins), 0) > 0 FROM pg_stat_xact_user_tables
+        WHERE schemaname || '.' || relname = ANY (%s)
     """
-    row = connection.execute(query).fetchone()
+    row = connection.execute(query, [EVENT_TABLES]).fetchone()
     return bool(row and row[0])
 
 

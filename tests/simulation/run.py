@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from indexer.errors import FinalityBroken, TaskscanError, Terminal, WrongChain
 from indexer.store import database as db
 from tests.simulation import loop
-from tests.simulation.faults import Faults, FaultyNode
+from tests.simulation.faults import LIES, LISTS, Faults, FaultyNode
 from tests.simulation.life import Crash, Doom, Endless, Life, doom_commits
 from tests.simulation.node import Node, Quirks
 from tests.simulation.notice import CERTAIN, Notices
@@ -29,6 +29,7 @@ from tests.simulation.world import World
 
 CHAIN, CLEAN = 1001, 2002
 POLL_SECONDS = 5.0
+BLAMED = (*LISTS, *LIES)  # faults that are lies about the chain
 HEALING = 60  # polls within which a healed world must be indexed
 
 
@@ -99,6 +100,7 @@ class Bench:
         notices.counted(self.books.provider_errors(CHAIN))
         notices.counted(outcome.counters)
         outcome.noticed += notices.kinds
+        outcome.wrong += _false_blame(outcome)
         outcome.said = [f"{entry.get('action')}: {entry['error']}" for entry in entries if "error" in entry][-20:]
         told = not outcome.injected["crash"]  # a dying process takes what it has noticed with it
         missed = [kind for kind in CERTAIN if told and outcome.injected[kind] and not notices.kinds[kind]]
@@ -378,6 +380,14 @@ def _logged() -> Iterator[list[dict[str, object]]]:
             yield entries  # type: ignore[misc]
     finally:
         structlog.configure(**config)
+
+
+def _false_blame(outcome: Outcome) -> list[str]:
+    """Incidents that call a provider a liar where none has lied. Whoever loses rows of his own believes that, too."""
+    if any(outcome.injected[kind] for kind in BLAMED):
+        return []
+    return [f"no provider lied, and {kind} was told {outcome.incidents[kind]} times"
+            for kind in ("Repaired", "Distrusted", "ProvidersDiffer") if outcome.incidents[kind]]  # fmt: skip
 
 
 def _crashed(error: BaseException) -> bool:
