@@ -1,6 +1,7 @@
 """Bringing a database to this version's schema, and telling when it is not there."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,12 +96,19 @@ def _finish(connection: sa.Connection) -> None:
     driver(connection).execute(sql.SQL("COMMENT ON SCHEMA analytics IS {}").format(sql.Literal(_made())))
     for text in view_scripts():
         _run_script(connection, text)
+    # A thousand sentences: sent as one text they take a third of the time.
+    driver(connection).execute(sql.SQL(";").join(_comments()))
+
+
+def _comments() -> Iterator[sql.Composed]:
     for table in metadata.sorted_tables:
+        place = sql.Identifier(table.schema or "public", table.name)
         if table.comment:
-            connection.execute(sa.schema.SetTableComment(table))
+            yield sql.SQL("COMMENT ON TABLE {} IS {}").format(place, sql.Literal(table.comment))
         for column in table.columns:
             if column.comment:
-                connection.execute(sa.schema.SetColumnComment(column))
+                name = sql.Identifier(table.schema or "public", table.name, column.name)
+                yield sql.SQL("COMMENT ON COLUMN {} IS {}").format(name, sql.Literal(column.comment))
 
 
 def _run_script(connection: sa.Connection, text: str) -> None:

@@ -4,18 +4,19 @@ The oracle is PostgreSQL's own catalogue, and a database that was made anew.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from psycopg import sql
-from sqlalchemy.dialects.postgresql import JSONB
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 from sqlalchemy.engine import Engine
 
 import migrations
@@ -23,6 +24,7 @@ from indexer.errors import DatabaseRefused
 from indexer.store import database as db
 from indexer.store import migrate
 from schema import SCHEMAS
+from tests.integration.conftest import fresh_database
 from tests.support import FIXED, event_tables
 
 REVISIONS = [found.revision for found in ScriptDirectory(Path(migrations.__file__).parent).walk_revisions()][::-1]
@@ -30,13 +32,15 @@ HEAD = REVISIONS[-1]
 
 Rows = dict[str, list[dict[str, Any]]]
 
-MADE = """
+DERIVED = """
     SELECT 'view', c.oid::regclass::text, pg_get_viewdef(c.oid), obj_description(c.oid), c.relacl::text
     FROM pg_class c WHERE c.relkind IN ('v', 'm') AND c.relnamespace::regnamespace::text = ANY (%(schemas)s)
     UNION ALL
     SELECT 'function', p.oid::regprocedure::text, pg_get_functiondef(p.oid), obj_description(p.oid), p.proacl::text
     FROM pg_proc p WHERE p.prokind IN ('f', 'p') AND p.pronamespace::regnamespace::text = ANY (%(schemas)s)
-    UNION ALL
+    ORDER BY 1, 2
+"""
+STORED = """
     SELECT 'trigger', t.tgrelid::regclass || '.' || t.tgname, pg_get_triggerdef(t.oid), NULL, NULL
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE NOT t.tgisinternal AND c.relnamespace::regnamespace::text = ANY (%(schemas)s)
@@ -44,6 +48,19 @@ MADE = """
     SELECT 'comment', c.oid::regclass || coalesce('.' || a.attname, ''), d.description, NULL, NULL
     FROM pg_description d JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass
     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+    WHERE c.relnamespace::regnamespace::text = ANY (%(schemas)s)
+    UNION ALL
+    SELECT 'column', a.attrelid::regclass || '.' || a.attname, format_type(a.atttypid, a.atttypmod),
+           pg_get_expr(d.adbin, d.adrelid), concat_ws(' ', a.attnotnull, a.attidentity, a.attgenerated, a.attcollation)
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relnamespace::regnamespace::text = ANY (%(schemas)s)
+    UNION ALL
+    SELECT 'constraint', o.conrelid::regclass || '.' || o.conname, pg_get_constraintdef(o.oid), NULL, NULL
+    FROM pg_constraint o WHERE o.connamespace::regnamespace::text = ANY (%(schemas)s)
+    UNION ALL
+    SELECT 'index', i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid), NULL, NULL
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     WHERE c.relnamespace::regnamespace::text = ANY (%(schemas)s)
     ORDER BY 1, 2
 """
@@ -60,61 +77,98 @@ def opened(url: str) -> Iterator[Engine]:
 
 COUNTS = ("day_counts", "worker_counts", "worker_days")  # made anew from the entities by every upgrade
 
+COLUMNS = """
+    SELECT n.nspname, c.relname, array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = ''),
+           array_agg(format_type(a.atttypid, NULL) ORDER BY a.attnum) FILTER (WHERE a.attgenerated = ''),
+           array_agg(a.attname::text) FILTER (WHERE a.attidentity <> '')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relkind = 'r' AND n.nspname = ANY (%s) AND c.relname <> ALL (%s) GROUP BY 1, 2
+"""
+REFERENCES = "SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
+
+
+class Table(NamedTuple):
+    """A table as the catalogue tells of it, with its columns that may be written and their types."""
+
+    schema: str
+    name: str
+    columns: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+def derived(url: str) -> list[Any]:
+    """Views and functions, as PostgreSQL tells them."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(DERIVED, {"schemas": list(SCHEMAS)}).fetchall()
+
 
 def made(url: str) -> list[Any]:
-    """Views, functions, triggers and comments, as PostgreSQL tells them."""
+    """The same, and columns, constraints, indexes, triggers and comments."""
     with psycopg.connect(url) as connection:
-        return connection.execute(MADE, {"schemas": list(SCHEMAS)}).fetchall()
+        return derived(url) + connection.execute(STORED, {"schemas": list(SCHEMAS)}).fetchall()
 
 
-def tables(engine: Engine) -> list[sa.Table]:
+def tables(url: str) -> list[Table]:
     """The tables that are there, in an order in which they can be filled."""
-    found = sa.MetaData()
-    for schema in SCHEMAS:
-        found.reflect(engine, schema=schema)
-    hidden = {"alembic_version", *COUNTS}
-    return [table for table in found.sorted_tables if table.name not in hidden]
+    with psycopg.connect(url) as connection:
+        found = connection.execute(COLUMNS, [list(SCHEMAS), ["alembic_version", *COUNTS]]).fetchall()
+        order = TopologicalSorter({f"{schema}.{name}": set[str]() for schema, name, *_ in found})
+        for table, needed in connection.execute(REFERENCES):
+            if table != needed:
+                order.add(table, needed)
+    named = {
+        f"{schema}.{name}": Table(
+            schema, name, {c: k for c, k in zip(columns, kinds, strict=True) if c not in (own or ())}
+        )
+        for schema, name, columns, kinds, own in found
+    }
+    return [named[name] for name in order.static_order()]
 
 
-def value(column: sa.Column[Any]) -> Any:
-    """A value of the column's type; 1 for all keys, so that rows refer to each other."""
-    match column.type:
-        case sa.Numeric() if not isinstance(column.type, sa.Integer):
-            return 2**256 - 1
-        case sa.Integer():
-            return 1
-        case sa.Float():
-            return 0.5
-        case sa.Boolean():
-            return True
-        case sa.DateTime():
-            return datetime(2025, 6, 1, tzinfo=UTC)
-        case sa.LargeBinary():
-            return b"\x01" * 32
-        case JSONB():
-            return {"a": ["\U0001f600", 2**70]}
-        case sa.ARRAY(item_type=kind):
-            return [b"", b"\xff"] if isinstance(kind, sa.LargeBinary) else [value(sa.Column("item", kind))]
-        case sa.Text():
-            return "truthful" if column.name == "blooms" else "head"
-    raise AssertionError(f"no value for {column.type!r}")
+VALUES = {
+    "numeric": 2**256 - 1,
+    **dict.fromkeys(("bigint", "integer", "smallint"), 1),  # 1 for all keys, so that rows refer to each other
+    "double precision": 0.5,
+    "boolean": True,
+    "timestamp with time zone": datetime(2025, 6, 1, tzinfo=UTC),
+    "bytea": b"\x01" * 32,
+    "bytea[]": [b"", b"\xff"],
+    "jsonb": Jsonb({"a": ["\U0001f600", 2**70]}),
+    "text": "head",
+}
 
 
-def fill(engine: Engine) -> Rows:
+def value(column: str, kind: str) -> Any:
+    """A value of the type."""
+    if column == "blooms":
+        return "truthful"
+    return VALUES[kind] if kind in VALUES else [VALUES[kind.removesuffix("[]")]]
+
+
+def fill(url: str) -> Rows:
     """Put a row into every table; all rows then."""
-    with engine.begin() as connection:
-        for table in tables(engine):
-            columns = [column for column in table.columns if not column.identity and not column.computed]
-            connection.execute(sa.insert(table).values({column.name: value(column) for column in columns}))
-    return rows(engine)
+    with psycopg.connect(url) as connection:
+        for table in tables(url):
+            given = {column: value(column, kind) for column, kind in table.columns.items()}
+            insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                sql.Identifier(table.schema, table.name),
+                sql.SQL(", ").join(map(sql.Identifier, given)),
+                sql.SQL(", ").join([sql.Placeholder()] * len(given)),
+            )
+            connection.execute(insert, list(given.values()))
+    return rows(url)
 
 
-def rows(engine: Engine) -> Rows:
-    with engine.connect() as connection:
-        return {
-            str(table): [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-            for table in tables(engine)
-        }
+def rows(url: str) -> Rows:
+    found: Rows = {}
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        for table in tables(url):
+            every = sql.SQL("SELECT * FROM {}").format(sql.Identifier(table.schema, table.name))
+            found[str(table)] = connection.execute(every).fetchall()
+    return found
 
 
 def kept(old: Rows, new: Rows) -> bool:
@@ -129,9 +183,9 @@ def kept(old: Rows, new: Rows) -> bool:
 
 @pytest.fixture(scope="module")
 def fresh(server_url: str, template: str) -> list[Any]:
-    """What a database that was made anew holds beside tables."""
+    """What a database that was made anew holds."""
     found = made(psycopg_url(server_url, template))
-    assert {kind for kind, *_ in found} >= {"view", "function", "comment"}
+    assert {kind for kind, *_ in found} >= {"view", "function", "comment", "column", "constraint", "index"}
     return found
 
 
@@ -139,7 +193,26 @@ def psycopg_url(server_url: str, name: str) -> str:
     return server_url.rsplit("/", 1)[0] + f"/{name}"
 
 
-def test_a_new_database_has_the_newest_schema(database: str) -> None:
+@pytest.fixture(scope="module")
+def at_revision(server_url: str) -> Iterator[Callable[[str], str]]:
+    """The name of a database with the tables of a revision, to be copied: that of the one before, a step further."""
+    with ExitStack() as databases:
+        made_so_far: dict[str, str] = {}
+
+        def template_of(revision: str) -> str:
+            if revision not in made_so_far:
+                place = REVISIONS.index(revision)
+                before = template_of(REVISIONS[place - 1]) if place else "template0"
+                url = databases.enter_context(fresh_database(server_url, before))
+                with opened(url) as engine:
+                    migrate.upgrade(engine, revision)
+                made_so_far[revision] = url.rsplit("/", 1)[1]
+            return made_so_far[revision]
+
+        yield template_of
+
+
+def test_a_new_database_has_the_newest_schema(database: str, fresh: list[Any]) -> None:
     with opened(database) as engine:
         assert migrate.state(engine) == (None, HEAD, True)
         with pytest.raises(DatabaseRefused, match=r"has no tables of Taskscan; .* Run `taskscan db upgrade`"):
@@ -148,43 +221,43 @@ def test_a_new_database_has_the_newest_schema(database: str) -> None:
         assert migrate.state(engine) == (HEAD, HEAD, True)
         migrate.require_current(engine)
         migrate.check(engine)
+        assert made(database) == fresh, "so what equals it needs no check of its own"
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_an_upgrade_keeps_rows_and_ends_like_a_new_database(database: str, fresh: list[Any], revision: str) -> None:
-    with opened(database) as engine:
-        migrate.upgrade(engine, revision)
-        before = fill(engine)
+def test_an_upgrade_keeps_rows_and_ends_like_a_new_database(
+    server_url: str, at_revision: Callable[[str], str], fresh: list[Any], revision: str
+) -> None:
+    with fresh_database(server_url, at_revision(revision)) as database, opened(database) as engine:
+        before = fill(database)
         assert before
         assert all(len(found) == 1 for found in before.values())
         if revision != HEAD:
             with pytest.raises(DatabaseRefused, match=f"has the schema {revision}; this version needs {HEAD}. Run"):
                 migrate.require_current(engine)
         migrate.upgrade(engine)
-        migrate.check(engine)
-        assert kept(before, rows(engine))
-        assert before.keys() <= rows(engine).keys()
+        after = rows(database)
+        assert kept(before, after)
+        assert before.keys() <= after.keys()
         assert made(database) == fresh
         migrate.upgrade(engine)
         assert made(database) == fresh, "again changes nothing"
 
 
-def test_one_step_down_and_up_again(database: str, fresh: list[Any]) -> None:
-    with opened(database) as engine:
-        migrate.upgrade(engine)
-        before = fill(engine)
+def test_one_step_down_and_up_again(migrated: str, fresh: list[Any]) -> None:
+    with opened(migrated) as engine:
+        before = fill(migrated)
         for revision in [*REVISIONS[-2::-1], None]:
             migrate.downgrade(engine, "-1")
             assert migrate.state(engine).found == revision
-            assert not [kind for kind, name, *_ in made(database) if kind in ("view", "function")]
-            assert kept(before, rows(engine))
-        assert rows(engine) == {}
+            assert not derived(migrated)
+            assert kept(before, rows(migrated))
+        assert rows(migrated) == {}
         migrate.upgrade(engine)
-        migrate.check(engine)
-        assert made(database) == fresh
+        assert made(migrated) == fresh
         with pytest.raises(DatabaseRefused, match="9999"):
             migrate.downgrade(engine, "9999")
-        assert made(database) == fresh, "a downgrade that fails leaves everything"
+        assert made(migrated) == fresh, "a downgrade that fails leaves everything"
 
 
 def test_a_schema_of_a_newer_version_is_refused_and_left_alone(migrated: str, fresh: list[Any]) -> None:
@@ -249,13 +322,12 @@ def test_an_upgrade_that_fails_leaves_nothing(database: str) -> None:
         with pytest.raises(DatabaseRefused, match='"withdraw" already exists'):
             migrate.upgrade(engine)
         assert migrate.state(engine).found is None
-        assert [str(table) for table in tables(engine)] == ["iexec.withdraw"]
+        assert [str(table) for table in tables(database)] == ["iexec.withdraw"]
 
 
 def test_every_table_says_what_it_holds(fresh: list[Any], migrated: str) -> None:
     said = {name for kind, name, *_ in fresh if kind == "comment"}
-    with opened(migrated) as engine:
-        assert {str(table) for table in tables(engine)} <= said
+    assert {str(table) for table in tables(migrated)} <= said
     assert not [name for kind, name, _, comment, _ in fresh if kind in ("view", "function") and not comment]
 
 
