@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from web3 import AsyncWeb3, WebSocketProvider
-from web3.utils.subscriptions import NewHeadsSubscription
 
 from indexer.rpc.types import Header
 
@@ -57,6 +55,9 @@ class _Heard:
 
 
 async def _until_silent(url: str, headers: Mapping[str, str], heard: _Heard) -> None:
+    from web3 import AsyncWeb3, WebSocketProvider  # takes two seconds to import, and most chains are only polled
+    from web3.utils.subscriptions import NewHeadsSubscription
+
     options: dict[str, Any] = {"additional_headers": dict(headers), "open_timeout": 10, "max_size": 2**22}
     async with AsyncWeb3(WebSocketProvider(url, websocket_kwargs=options)) as w3:
         await w3.subscription_manager.subscribe(NewHeadsSubscription(handler=heard.handle))

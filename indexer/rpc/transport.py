@@ -4,17 +4,14 @@ Both go through the same `Post`, so connections, counters, rate limit and errors
 of a JSON-RPC request and returns the bytes of the answer: HTTP is one, a simulator in the same process another.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
-from eth_typing import URI
-from web3 import AsyncHTTPProvider, AsyncWeb3
-from web3.middleware import AttributeDictMiddleware
-from web3.types import RPCEndpoint, RPCResponse
 
 from indexer.errors import Inconsistent, MalformedAnswer, RateLimited, RpcRefused, TaskscanError, TooLarge
 from indexer.rpc import limits, wire
@@ -24,6 +21,9 @@ from indexer.rpc.rate import Throttle
 from indexer.rpc.score import Score
 from indexer.rpc.types import Call
 
+if TYPE_CHECKING:
+    from web3 import AsyncWeb3
+
 T = TypeVar("T")
 Post = Callable[[bytes], Awaitable[bytes | bytearray]]
 Item = msgspec.Raw | TaskscanError
@@ -32,21 +32,18 @@ FIRST_BATCH = 100  # calls; shrinks as soon as a provider says that its limit is
 UNKNOWN_AS_BATCH = (-32700, -32600)  # parse error, invalid request: how servers without batches answer one
 
 
-class Provider(AsyncHTTPProvider):
+class Provider:
     """An endpoint that answers JSON-RPC. `name` is its host and port; the URL is in no text that leaves here.
 
     Counters: `calls` (JSON-RPC calls, each one in a batch counts), `requests` (posts), `bytes_in` (decompressed),
     `methods` (calls by method). `score`: how it has done.
     `max_batch`: calls that one batch may hold, as far as is known. `block_receipts`: whether it gives all receipts of
-    a block at once, as far as is known.
+    a block at once, as far as is known. `ids`: numbers of further requests.
     """
 
-    global_ccip_read_enabled = False  # a contract must not make us fetch URLs
-
     def __init__(self, endpoint: Endpoint, post: Post | None = None) -> None:
-        # web3 logs and prints the URI that it is given: it gets the host alone.
-        super().__init__(URI(f"http://{endpoint.name}"), exception_retry_configuration=None)
         self.name = endpoint.name
+        self.ids = itertools.count()
         self.throttle = Throttle(endpoint.name, endpoint.max_rps, patience=endpoint.timeout)
         self.score = Score(endpoint.name)
         self.calls = self.requests = self.bytes_in = 0
@@ -69,8 +66,8 @@ class Provider(AsyncHTTPProvider):
         """
         if not calls:
             return []
-        ids = [next(self.request_counter) for _ in calls]
-        return await self._ask(wire.encode(calls, ids), ids, [call.method for call in calls])
+        ids = [next(self.ids) for _ in calls]
+        return await self.send(wire.encode(calls, ids), ids, [call.method for call in calls])
 
     def unwrap(self, item: Item, wanted: type[T]) -> T:
         """A result of `batch` as a `wanted`. Raises the item's own error, or MalformedAnswer."""
@@ -78,7 +75,8 @@ class Provider(AsyncHTTPProvider):
             raise item
         return wire.decode(item, wanted, self.name)
 
-    async def _ask(self, body: bytes, ids: list[int], methods: list[str]) -> list[Item]:
+    async def send(self, body: bytes, ids: list[int], methods: list[str]) -> list[Item]:
+        """Post the calls that `body` holds, with these ids and methods; the same as `batch` otherwise."""
         await self.throttle.take(len(ids))
         self.requests += 1
         self.calls += len(ids)
@@ -137,34 +135,16 @@ class Provider(AsyncHTTPProvider):
         self.max_batch = max(1, min(self.max_batch, limit))
         return error
 
-    # What web3 calls.
-
     @cached_property
-    def w3(self) -> "AsyncWeb3[Provider]":
+    def w3(self) -> "AsyncWeb3[Any]":
         """web3 over this provider: `await provider.w3.eth.chain_id`, contracts, ABI codec. Never asks ENS.
 
         Errors are Taskscan's own: a reverted call is RpcRefused with code 3. A block that is not there is web3's
         BlockNotFound.
         """
-        return AsyncWeb3(self, middleware=[(AttributeDictMiddleware, "attrdict")], ens=None)
+        from indexer.rpc import by_web3
 
-    async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """web3's entry for one call. Raises a TaskscanError."""
-        return (await self._for_web3([(method, params)]))[0]
-
-    async def make_batch_request(self, batch_requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
-        """web3's entry for `w3.batch_requests()`. Raises the first error of the batch."""
-        return await self._for_web3(batch_requests)
-
-    async def _for_web3(self, requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
-        forms = [self.form_request(method, params) for method, params in requests]
-        body = self.encode_rpc_dict(forms[0]) if len(forms) == 1 else self.encode_batch_request_dicts(forms)
-        ids = [int(form["id"]) for form in forms if form["id"] is not None]
-        items = await self._ask(body, ids, [str(method) for method, _ in requests])
-        return [
-            RPCResponse(jsonrpc="2.0", id=number, result=self.unwrap(item, Any))
-            for number, item in zip(ids, items, strict=True)
-        ]
+        return by_web3.over(self)
 
     async def disconnect(self) -> None:
         """Close the connections; the provider may be used again."""

@@ -240,7 +240,7 @@ async def test_no_secret_of_the_url_in_any_text(url: str, caplog: pytest.LogCapt
     with pytest.raises(TaskscanError) as by_web3:
         await provider.w3.eth.get_block(1)
     shown = [str(caught.value), repr(caught.value), str(caught.value.facts), str(by_web3.value), caplog.text]
-    shown += [str(provider), repr(provider), str(provider.endpoint_uri), repr(Endpoint(url)), provider.name]
+    shown += [str(provider), repr(provider), str(provider.w3.provider.endpoint_uri), repr(Endpoint(url)), provider.name]
     assert all("s3cr3tkey" not in text.lower() for text in shown)
     assert "bad request" in shown[0]
     assert len(shown[0]) < 500
