@@ -5,7 +5,7 @@ blocks that are read without a gap, and looks at all events up to the furthest s
 whose events come from contracts of two groups is right whichever group is read first: the later one folds it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -203,32 +203,50 @@ def _all_touched(network: str) -> sa.Select[*tuple[Any, ...]]:
 
 def refold(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
     """Fold the entities of `keys` from their events up to `at_block` and write what differs from the table."""
-    for n in range(0, len(keys), KEYS_AT_ONCE):
-        addresses, names = zip(*keys[n : n + KEYS_AT_ONCE], strict=True)
-        given = {"chain": chain_id, "addresses": list(addresses), "keys": list(names), "at_block": at_block}
+    for given in _key_parts(keys, chain_id, at_block):
         connection.execute(_refolded(fold), given)
 
 
 @cache
 def _refolded(fold: Fold) -> Insert:
-    kinds = ARRAY(sa.LargeBinary()), ARRAY(fold.table.c[fold.key].type)
-    arrays = [sa.cast(sa.bindparam(n, type_=k), k) for n, k in zip(("addresses", "keys"), kinds, strict=True)]
-    chain, at_block = (sa.bindparam(name, type_=sa.BigInteger()) for name in ("chain", "at_block"))
-    return _upsert(fold, _folded_by(fold, chain, *arrays, at_block))
+    return _upsert(fold, _folded_by(fold, *_given(fold)))
 
 
 def refold_and_prune(connection: sa.Connection, fold: Fold, chain_id: int, keys: Keys, at_block: int) -> None:
     """The same, and delete the rows of `keys` that their events do not give any more, as after a rollback."""
+    for given in _key_parts(keys, chain_id, at_block):
+        connection.execute(_pruned(fold), given)
+
+
+@cache
+def _pruned(fold: Fold) -> sa.Delete:
     table = fold.table
+    chain, addresses, names, at_block = _given(fold)
     primary = [column.name for column in table.primary_key]
+    given = _folded_by(fold, chain, addresses, names, at_block).cte("given").prefix_with("MATERIALIZED")
+    key = sa.func.unnest(addresses, names).table_valued("address", "key").render_derived()
+    mine = sa.and_(table.c.chain_id == chain, table.c.address == key.c.address, table.c[fold.key] == key.c.key)
+    # NOT IN is looked up in a hash table; a join would be planned for the one or two rows that a planner expects.
+    still = sa.tuple_(*(table.c[name] for name in primary)).in_(sa.select(*(given.c[name] for name in primary)))
+    written = _upsert(fold, sa.select(given)).cte("written")
+    return sa.delete(table).where(mine, ~still).add_cte(given, written)
+
+
+def _key_parts(keys: Keys, chain_id: int, at_block: int) -> Iterator[dict[str, object]]:
+    """What the statements of `_given` are told, `KEYS_AT_ONCE` keys at a time."""
     for n in range(0, len(keys), KEYS_AT_ONCE):
-        part = keys[n : n + KEYS_AT_ONCE]
-        given = folded(fold, chain_id, part, at_block).cte("given").prefix_with("MATERIALIZED")
-        key = sa.func.unnest(*_arrays(fold, part)).table_valued("address", "key").render_derived()
-        mine = sa.and_(table.c.chain_id == chain_id, table.c.address == key.c.address, table.c[fold.key] == key.c.key)
-        still = sa.exists().where(*(given.c[name] == table.c[name] for name in primary))
-        written = _upsert(fold, sa.select(given)).cte("written")
-        connection.execute(sa.delete(table).where(mine, ~still).add_cte(given, written))
+        addresses, names = zip(*keys[n : n + KEYS_AT_ONCE], strict=True)
+        yield {"chain": chain_id, "addresses": list(addresses), "keys": list(names), "at_block": at_block}
+
+
+def _given(fold: Fold) -> tuple[sa.ColumnElement[Any], ...]:
+    """The parameters of a fold by keys: chain, addresses, keys and the block up to which events count."""
+    chain, at_block = (sa.bindparam(name, type_=sa.BigInteger()) for name in ("chain", "at_block"))
+    kinds = ARRAY(sa.LargeBinary()), ARRAY(fold.table.c[fold.key].type)
+    addresses, names = (
+        sa.cast(sa.bindparam(name, type_=kind), kind) for name, kind in zip(("addresses", "keys"), kinds, strict=True)
+    )
+    return chain, addresses, names, at_block
 
 
 def _upsert(fold: Fold, rows: sa.Select[tuple[object, ...]]) -> Insert:

@@ -17,7 +17,7 @@ from indexer.networks import NETWORKS
 from indexer.store import ledger
 from indexer.store.copy import FIXED_COLUMNS
 from indexer.store.fold import Keys, lock, refold_and_prune, touched_keys
-from indexer.store.stored import filled, places
+from indexer.store.stored import count, filled
 from schema import FOLDS, metadata
 from schema.chain import blocks, chains, coverage, groups, orphaned_logs, reads, reorgs, sources
 from schema.facts import fact_retries
@@ -231,5 +231,5 @@ def _count_again(connection: sa.Connection, chain_id: int, read_ids: Sequence[in
         members = sa.select(sources.c.network, sources.c.address).where(sources.c.group_id == row.group_id)
         found = connection.execute(members).all()
         addresses, networks = [member.address for member in found], {member.network for member in found}
-        left = places(connection, chain_id, addresses, networks, Range(row.from_block, row.to_block))
-        connection.execute(sa.update(reads).where(reads.c.read_id == row.read_id).values(logs=len(left)))
+        left = count(connection, chain_id, addresses, networks, Range(row.from_block, row.to_block))
+        connection.execute(sa.update(reads).where(reads.c.read_id == row.read_id).values(logs=left))

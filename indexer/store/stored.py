@@ -31,6 +31,15 @@ def places(
     return {(row.block_number, row.log_index, bytes(row.block_hash)): row.stored_in for row in rows}
 
 
+def count(
+    connection: sa.Connection, chain_id: int, addresses: Sequence[bytes], networks: Collection[str], piece: Range
+) -> int:  # fmt: skip
+    """How many logs of `addresses` are stored in the blocks `piece`."""
+    given = {"chain": chain_id, "addresses": list(addresses), "first": piece.first, "last": piece.last}
+    counted = sa.select(sa.func.count()).select_from(_places(tuple(sorted(networks))).subquery())
+    return int(connection.execute(counted, given).scalar_one())
+
+
 @cache
 def _places(networks: tuple[str, ...]) -> sa.CompoundSelect[tuple[str, int, int, bytes]]:
     """Made once: to build a query of a hundred tables costs more than to run it."""

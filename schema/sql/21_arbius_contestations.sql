@@ -138,7 +138,7 @@ AS $$ SELECT f.* FROM arbius.fold_contestations(chain, addresses, keys, 0, at_bl
 COMMENT ON FUNCTION arbius.fold_contestations(bigint, bytea[], bytea[], bigint) IS
     'Contestations of the given tasks from their events up to at_block.';
 
-CREATE OR REPLACE FUNCTION arbius.touched_contestations(
+CREATE OR REPLACE FUNCTION arbius.touched_disputes(
     chain bigint, addresses bytea[], from_block bigint, to_block bigint
 ) RETURNS TABLE (address bytea, key bytea)
 LANGUAGE sql STABLE
@@ -161,9 +161,21 @@ AS $$
             AND a.address = ANY (addresses)) AS rule
         ON rule.address = x.address AND rule.block_number <= x.block_number
     WHERE x.chain_id = chain AND x.block_number > to_block
+$$;
+COMMENT ON FUNCTION arbius.touched_disputes(bigint, bytea[], bigint, bigint) IS
+    'Contested tasks that events of their contestations in these blocks, or changes of the rules, concern.';
+
+CREATE OR REPLACE FUNCTION arbius.touched_contestations(
+    chain bigint, addresses bytea[], from_block bigint, to_block bigint
+) RETURNS TABLE (address bytea, key bytea)
+LANGUAGE sql STABLE
+AS $$
+    SELECT d.address, d.key FROM arbius.touched_disputes(chain, addresses, from_block, to_block) d
     UNION -- the solver, where the solution is read after the contestation
     SELECT x.address, x.task FROM arbius.solution_submitted x
-    JOIN arbius.contestation_submitted c USING (chain_id, address, task)
+    CROSS JOIN LATERAL ( -- LIMIT: one index lookup per solution, however many contestations there are
+        SELECT FROM arbius.contestation_submitted c
+        WHERE c.task = x.task AND c.address = x.address AND c.chain_id = x.chain_id LIMIT 1) AS contested
     WHERE x.chain_id = chain AND x.block_number BETWEEN from_block AND to_block AND x.address = ANY (addresses)
 $$;
 COMMENT ON FUNCTION arbius.touched_contestations(bigint, bytea[], bigint, bigint) IS

@@ -138,7 +138,7 @@ AS $$
     SELECT x.address, x.task FROM arbius.solution_claimed x
     WHERE x.chain_id = chain AND x.block_number BETWEEN from_block AND to_block AND x.address = ANY (addresses)
     UNION
-    SELECT x.address, x.key FROM arbius.touched_contestations(chain, addresses, from_block, to_block) x
+    SELECT x.address, x.key FROM arbius.touched_disputes(chain, addresses, from_block, to_block) x
 $$;
 COMMENT ON FUNCTION arbius.touched_solutions(bigint, bytea[], bigint, bigint) IS
     'Tasks whose solution events in these blocks concern.';
