@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,14 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.engine import Engine
 
 from indexer.config import Settings, build
+from indexer.ingest.budget import Budget
+from indexer.ingest.job import ChainJob
+from indexer.ingest.scan import IN_FLIGHT_BYTES
+from indexer.store.leases import Lease
+from indexer.store.store import Store
 
 RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
 needs_recordings = pytest.mark.skipif(not RECORDINGS.is_dir(), reason="no folder ../shared/recordings here")
@@ -85,6 +91,21 @@ def settings_for(
         "sources": [{"chain": "test", **source} for source in sources],
     }
     return build(tree, "test")
+
+
+@contextlib.asynccontextmanager
+async def open_job(
+    settings: Settings, engine: Engine, budget_bytes: int = IN_FLIGHT_BYTES, lease: Lease | None = None
+) -> AsyncIterator[ChainJob]:
+    """The job of the first chain of `settings`, prepared. At the end it and the connections of `engine` are closed."""
+    store = Store(engine)
+    job = ChainJob(settings.chains[0], settings.sources, store, Budget(budget_bytes), lease=lease)
+    try:
+        await job.prepare()
+        yield job
+    finally:
+        await job.close()
+        store.close()
 
 
 def toml_for(folder: Path, database: str, url: str, chain_id: int, sources: Sequence[dict[str, Any]]) -> Path:

@@ -14,16 +14,14 @@ import psycopg
 from indexer.config import build
 from indexer.devnet.anvil import Anvil
 from indexer.devnet.tools import install
-from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
 from indexer.ingest.run import run
-from indexer.ingest.scan import IN_FLIGHT_BYTES
 from indexer.store import database as db
 from indexer.store import migrate, server
-from indexer.store.store import Store
 from tests.acceptance.node import ENGINE, running
 from tests.bench.head_node import Counted
 from tests.integration.test_reorg_anvil import Chain as LocalChain
+from tests.support import open_job
 
 Figures = dict[str, float]
 
@@ -41,16 +39,10 @@ def walk(database: str, node: Counted, steps: Callable[[ChainJob], Awaitable[Non
     settings = build({"database": {"url": database}, "chains": [chain], "sources": [source]}, "bench")
 
     async def all_of_it() -> None:
-        store = Store(engine)
-        job = ChainJob(settings.chains[0], settings.sources, store, Budget(IN_FLIGHT_BYTES))
-        try:
-            await job.prepare()
+        async with open_job(settings, engine) as job:
             await job.tick()
             await job.poll()
             await steps(job)
-        finally:
-            await job.close()
-            store.close()
 
     asyncio.run(all_of_it())
 

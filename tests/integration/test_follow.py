@@ -8,13 +8,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
 from indexer.ingest.run import run
-from indexer.ingest.scan import IN_FLIGHT_BYTES
 from indexer.store import database as db
-from indexer.store.store import Store
-from tests.support import Replay, addresses, assert_same_logs, event_tables, needs_recordings, replay, settings_for
+from tests.support import (
+    Replay,
+    addresses,
+    assert_same_logs,
+    event_tables,
+    needs_recordings,
+    open_job,
+    replay,
+    settings_for,
+)
 
 pytestmark = needs_recordings
 
@@ -32,15 +38,9 @@ def follow(
     settings = settings_for(database, chain.url, chain_id, sources)
 
     async def all_of_it() -> ChainJob:
-        store = Store(engine)
-        job = ChainJob(settings.chains[0], settings.sources, store, Budget(IN_FLIGHT_BYTES))
-        try:
-            await job.prepare()
+        async with open_job(settings, engine) as job:
             await walk(job, chain)
             return job
-        finally:
-            await job.close()
-            store.close()
 
     return asyncio.run(all_of_it())
 

@@ -11,13 +11,10 @@ import pytest
 from indexer.devnet.anvil import Anvil
 from indexer.devnet.tools import install
 from indexer.errors import FinalityBroken
-from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
-from indexer.ingest.scan import IN_FLIGHT_BYTES
 from indexer.query import watch
 from indexer.store import database as db
-from indexer.store.store import Store
-from tests.support import settings_for
+from tests.support import open_job, settings_for
 
 CHAIN = 31337
 ENGINE = "0x" + "e1" * 20
@@ -103,15 +100,9 @@ def follow(database: str, chain: Chain, walk: Walk, *addresses: str) -> None:
     settings = settings_for(database, chain.url, CHAIN, [source])
 
     async def all_of_it() -> None:
-        store = Store(engine)
-        job = ChainJob(settings.chains[0], settings.sources, store, Budget(IN_FLIGHT_BYTES))
-        try:
-            await job.prepare()
+        async with open_job(settings, engine) as job:
             await job.tick()
             await walk(job)
-        finally:
-            await job.close()
-            store.close()
 
     asyncio.run(all_of_it())
 

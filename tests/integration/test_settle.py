@@ -9,17 +9,15 @@ import pytest
 
 from indexer.audit.findings import Finding
 from indexer.audit.verify import verify
-from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
-from indexer.ingest.scan import IN_FLIGHT_BYTES
 from indexer.store import database as db
-from indexer.store.store import Store
 from tests.acceptance.command import Inside, taskscan
 from tests.support import (
     Replay,
     addresses,
     assert_same_logs,
     needs_recordings,
+    open_job,
     replay,
     settings_for,
     stored_logs,
@@ -44,18 +42,12 @@ def follow(database: str, chains: list[Replay], wanted: list[dict[str, Any]], he
     settings = settings_for(database, chains[0].url, 31337, wanted, rpc=[chain.url for chain in chains])
 
     async def walk() -> ChainJob:
-        store = Store(engine)
-        job = ChainJob(settings.chains[0], settings.sources, store, Budget(IN_FLIGHT_BYTES))
-        try:
-            await job.prepare()
+        async with open_job(settings, engine) as job:
             for head in heads:
                 for chain in chains:
                     chain.control(head=head)
                 await job.tick()
             return job
-        finally:
-            await job.close()
-            store.close()
 
     return asyncio.run(walk())
 

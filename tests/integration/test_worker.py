@@ -16,8 +16,6 @@ from sqlalchemy.engine import Engine
 from indexer.chain.ranges import Range
 from indexer.config import Settings
 from indexer.errors import ConfigError, FenceLost, NotThereYet, WrongChain
-from indexer.ingest.budget import Budget
-from indexer.ingest.job import ChainJob
 from indexer.store import database as db
 from indexer.store import fences
 from indexer.store.fences import Claim
@@ -29,7 +27,7 @@ from tests.acceptance.node import CREATED, ENGINE, Node, running
 from tests.integration.foreign_queue import ForeignQueue, foreign
 from tests.integration.queue_support import Http, http
 from tests.proxy import TcpProxy
-from tests.support import settings_for
+from tests.support import open_job, settings_for
 
 __all__ = ["http"]
 CHAIN, HEAD = 42161, 199
@@ -70,12 +68,8 @@ async def settings(node: HeldNode, engine: Engine) -> Settings:
     """The chain of `node`, known to the database, with nothing read yet."""
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     made = settings_for(url, node.url, CHAIN, [{"network": "arbius", "addresses": [ENGINE], "start_block": 0}])
-    store = Store(engine)
-    job = ChainJob(made.chains[0], made.sources, store, Budget(1))
-    await job.prepare()
-    await job.final()
-    await job.close()
-    store.close()
+    async with open_job(made, engine, budget_bytes=1) as job:
+        await job.final()
     node.asked.clear()
     return made
 

@@ -24,17 +24,14 @@ from indexer.chain.ranges import Range
 from indexer.chain.sizing import cut
 from indexer.config import Settings
 from indexer.errors import TaskRefused
-from indexer.ingest.budget import Budget
-from indexer.ingest.job import ChainJob
 from indexer.store import database as db
 from indexer.store.leases import Lease
-from indexer.store.store import Store
 from indexer.work import clients
 from indexer.work.client import QueueClient
 from indexer.work.planner import Piece, request
 from tests.acceptance.node import CREATED, ENGINE, Node
 from tests.jobs.command import taskscan
-from tests.support import settings_for, toml_for
+from tests.support import open_job, settings_for, toml_for
 
 CHAIN = 42161
 SOURCE = {"network": "arbius", "addresses": [ENGINE], "start_block": 0}
@@ -237,14 +234,8 @@ def _compare(database: str, node: Node, group: int, tally: Tally) -> list[str]:
 async def _prepare(settings: Settings) -> int:
     """Let the database know the chain and its group of contracts, as a backfill does; the group."""
     engine = db.engine(settings.database.url.get_secret_value() if settings.database.url else "")
-    store = Store(engine)
-    job = ChainJob(settings.chains[0], settings.sources, store, Budget(1), lease=Lease(engine, CHAIN))
-    try:
-        await job.prepare()
+    async with open_job(settings, engine, budget_bytes=1, lease=Lease(engine, CHAIN)) as job:
         await job.final()
-    finally:
-        await job.close()
-        store.close()
     with psycopg.connect(engine.url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
         row = connection.execute("SELECT group_id FROM chain.groups").fetchone()
     assert row
