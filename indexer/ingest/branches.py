@@ -15,6 +15,7 @@ from indexer.chain.window import (
 )
 from indexer.errors import FinalityBroken, Inconsistent, NotThereYet, OtherBranch, RpcRefused, TaskscanError
 from indexer.ingest.head import moves
+from indexer.ingest.linked import built_upon
 from indexer.ingest.progress import Progress
 from indexer.rpc.batches import in_posts
 from indexer.rpc.identify import as_header, head, header_at
@@ -107,27 +108,32 @@ class Branches:
         """A provider contradicts our final block: it lies, or the chain went back. A second read tells. Raises."""
         other, number = self._pool.pick([provider]), found.final.number
         try:
-            again, final = await _with_final(other, number)
+            again, final, top = await _with_final(other, number)
         except TaskscanError:
-            again, final = await _with_final(provider, number)
-        # A backend that lags may stand on a branch that was lost since: it does not call that height final.
+            other = provider
+            again, final, top = await _with_final(provider, number)
+        # A backend that lags may stand on a branch that was lost since: it does not call that height final. And a cache
+        # may give a lost block for one height: the next ones do not lie on it.
         if isinstance(window.observe(again), BelowFinality) and final >= number:
+            if (await built_upon(other, number, top)).hash != "0x" + again.hash.hex():
+                raise OtherBranch(f"it gave two blocks for the height {number}", provider=other.name)
             raise FinalityBroken(chain=self._name, ancestor=found.final.number - 1, final=found.final.number)
         self._progress.suspects.add(provider.name)
         raise OtherBranch(f"block {found.theirs.number} is not the one that was final", provider=provider.name)
 
 
-async def _with_final(provider: Provider, number: int) -> tuple[Block, int]:
-    """Block `number`, and the newest block that the backend which gave it calls final: one batch, where the provider
-    takes batches. `number` itself where no tag tells of a final block."""
+async def _with_final(provider: Provider, number: int) -> tuple[Block, int, int]:
+    """Block `number`, and the newest block that the backend which gave it calls final, and its newest: one batch, where
+    the provider takes batches. `number` itself is final where no tag tells of a final block."""
     calls = [Call("eth_getBlockByNumber", (tag, False)) for tag in (hex(number), "latest", "finalized")]
-    asked, top, final = await in_posts(provider, calls)
+    asked, latest, final = await in_posts(provider, calls)
     header, newest = (
         as_header(provider, provider.unwrap(item, Header | None), of)  # type: ignore[arg-type]
-        for item, of in ((asked, number), (top, "latest"))
+        for item, of in ((asked, number), (latest, "latest"))
     )
     tagged = None if isinstance(final, RpcRefused) else provider.unwrap(final, Header | None)  # type: ignore[arg-type]
-    return block_of(header), block_of(tagged).number if tagged and moves(tagged, newest) else number
+    top = block_of(newest).number
+    return block_of(header), block_of(tagged).number if tagged and moves(tagged, newest) else number, top
 
 
 async def _asked(provider: Provider, fork: Fork) -> Block:

@@ -14,7 +14,6 @@ and topics of others of the same block.
 """
 
 import hashlib
-import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -28,8 +27,9 @@ from indexer.chain.ranges import Range
 from indexer.chain.receipts import EMPTY_ROOT, logs_of, receipts_root
 from indexer.chain.sizing import cut
 from indexer.chain.window import Point
-from indexer.errors import Inconsistent, NoReceipts, NotThereYet, OtherBranch, RpcRefused, TaskscanError, Transient
+from indexer.errors import Inconsistent, NoReceipts, NotThereYet, RpcRefused, TaskscanError, Transient
 from indexer.ingest.fetch import Parsed
+from indexer.ingest.linked import linked
 from indexer.ingest.progress import Progress
 from indexer.rpc.identify import headers
 from indexer.rpc.pool import Pool
@@ -93,12 +93,8 @@ async def _part(
     pool: Pool, provider: Provider, group: Group, piece: Range, bound: Point, progress: Progress
 ) -> tuple[list[Log], Read]:  # fmt: skip
     requested_at, began = datetime.now(UTC), time.monotonic()
-    numbers = [*range(piece.first, piece.last + 1), bound.number]
-    *chain, last_known = await with_retries(lambda: headers(provider, numbers), attempts=ATTEMPTS)
+    chain = await with_retries(lambda: linked(provider, piece, bound), attempts=ATTEMPTS)
     level = _level(group, progress)
-    _check_linked(chain, provider)
-    if last_known.hash != "0x" + bound.hash.hex():
-        raise OtherBranch(f"its block {bound.number} is not the one that is known", provider=provider.name)
     addresses = {member.address for member in group.members}
     matcher = Matcher(addresses)
     digest, found, size = hashlib.blake2b(digest_size=16), list[Log](), 0
@@ -131,13 +127,6 @@ def _is_empty(header: Header, matcher: Matcher, level: str, progress: Progress) 
     return (level == "bloom" or bool(progress.blooms)) and not matcher.may_match(header.logs_bloom)
 
 
-def _check_linked(chain: Sequence[Header], provider: Provider) -> None:
-    for below, above in itertools.pairwise(chain):
-        if above.parent_hash != below.hash:
-            message = f"blocks {int(below.number, 16)} and {int(above.number, 16)} are of different branches"
-            raise Inconsistent(message, provider=provider.name)
-
-
 _Told = tuple[str, list[Log]]  # by whom
 _What = tuple[int, str, tuple[str, ...]]
 
@@ -157,7 +146,8 @@ async def _whole_block(
             events.info("logs of another branch", action="stray_logs", provider=asked.name)
             if not receipts:  # those are asked for by number, so that a reorg explains them
                 progress.lies[asked.name] = f"asked for the logs of block {int(header.number, 16)}, it sent others"
-        elif answer is not None:
+        elif answer is not None and (answer.sealed or answer.logs or not receipts):
+            # Receipts without a log, which do not say of which block they are, may be those of another branch.
             answers.append((asked.name, answer.logs))
             # Receipts that give the bloom but not the root lack a log that repeats others, or the root is of no use.
             whole = answer.logs if answer.sealed else None

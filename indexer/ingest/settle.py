@@ -19,6 +19,7 @@ from indexer.errors import Inconsistent, TaskscanError, Transient
 from indexer.ingest.agree import SECOND
 from indexer.ingest.by_hash import read_final
 from indexer.ingest.fetch import Parsed
+from indexer.ingest.linked import built_upon
 from indexer.ingest.progress import Progress
 from indexer.ingest.proof import proven
 from indexer.ingest.scan import Scanner
@@ -26,6 +27,7 @@ from indexer.rpc.identify import header_at, headers
 from indexer.rpc.pool import Pool
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
+from indexer.rpc.types import Header
 from indexer.store import incidents, ledger, providers, repair
 from indexer.store.copy import identity
 from indexer.store.ledger import Group
@@ -159,8 +161,7 @@ class Settler:
 
     async def _judge(self, provider: Provider, batch: Batch, doubt: Doubt, difference: Difference) -> None:
         """Who was wrong? Repair what is stored, and distrust whoever left logs out."""
-        found = await headers(self._judge_by(provider, doubt), difference.blocks)
-        true = {int(header.number, 16): bytes.fromhex(header.hash[2:]) for header in found}
+        true = await self._true_hashes(self._judge_by(provider, doubt), difference)
         missing = {
             target: good
             for target, rows in difference.missing.items()
@@ -181,8 +182,18 @@ class Settler:
             await self._caught_at(provider.name, left_out, f"the blocks {doubt.range}")
         if invented := sum(map(len, difference.missing.values())) - sum(map(len, missing.values())):
             await self._distrust(provider.name, f"it told of {invented} logs of blocks that the chain never had")
-        if invented and not missing and self._pool.another([provider.name]):
+        if invented and self._pool.another([provider.name]):
             raise Inconsistent(f"logs of another branch in the final blocks {doubt.range}", provider=provider.name)
+
+    async def _true_hashes(self, judge: Provider, difference: Difference) -> dict[int, bytes]:
+        """Hash of each block of `difference` on the final chain. Where that makes a log untrue, the blocks on top of it
+        must bear it out: a judge can be wrong, too."""
+        true = {int(header.number, 16): _hash(header) for header in await headers(judge, difference.blocks)}
+        told = [identity(row) for rows in difference.missing.values() for row in rows]
+        told += [place for places in difference.extra.values() for place in places]
+        for number in sorted({number for number, _, hash_ in told if true[number] != hash_}):
+            true[number] = _hash(await built_upon(judge, number, self._final.number, self._final))
+        return true
 
     def _judge_by(self, provider: Provider, doubt: Doubt) -> Provider:
         """Who tells the hashes: a third one where there is one."""
@@ -241,6 +252,10 @@ class Settler:
             message = f"{name} is not trusted any more: {reason}. {doubted} of its ranges are read again."
             await self._store.run(incidents.note, self._chain_id, "Distrusted", name, message)
             log.warning("distrusted", action="distrusted", chain=self._name, provider=name, reason=reason)
+
+
+def _hash(header: Header) -> bytes:
+    return bytes.fromhex(header.hash[2:])
 
 
 def _join(batch: Batch, more: Batch) -> None:

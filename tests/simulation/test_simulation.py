@@ -48,8 +48,17 @@ class TestSeedsFrom151(Seeds):
     first = 151
 
 
-def test_a_backend_that_lags_on_a_lost_branch_breaks_no_finality(bench: Bench) -> None:
-    assert run_seed(bench, 444).wrong == []
+SEEDS = {
+    "a_backend_that_lags_on_a_lost_branch_breaks_no_finality": 444,
+    "a_stale_block_in_a_cache_breaks_no_finality": 291,
+    "a_judge_with_a_stale_block_takes_no_log_away": 276,
+    "receipts_of_another_branch_make_no_liar": 563,
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS.values(), ids=SEEDS)
+def test_what_failed_once(bench: Bench, seed: int) -> None:
+    assert run_seed(bench, seed).wrong == []
 
 
 @pytest.mark.parametrize("tag", ["zero", "null", "error"])
