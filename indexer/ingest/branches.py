@@ -27,7 +27,7 @@ from indexer.store.store import Store
 
 log = structlog.get_logger(__name__)
 
-STEPS = 300  # headers of one branch: a bound, since each step goes at least one block down
+STEPS = 300  # headers of one branch beyond those that we hold: each step goes down to one of ours, or to a parent
 
 
 class Branches:
@@ -42,7 +42,7 @@ class Branches:
 
         Raises FinalityBroken when two reads go back on a final block, Inconsistent for headers that cannot be.
         """
-        for _ in range(STEPS):
+        for _ in range(STEPS + len(window)):
             match decision:
                 case Fork():
                     decision = window.trace(decision, await _asked(provider, decision))

@@ -5,7 +5,7 @@ from indexer.rpc.transport import Provider
 from indexer.rpc.types import Header
 
 FINAL_SECONDS = 900  # where no `finalized` tag moves: what is this old is taken for final
-TAG_ALIVE = 64  # blocks after which a tag that still says 0 is taken for one that never moves
+TAG_ALIVE = 1024  # blocks after which a tag that still says 0 is taken for one that never moves
 
 
 async def ends(provider: Provider, newest: Header | None = None) -> tuple[Header, Header | None]:
