@@ -22,8 +22,10 @@ LIBPQ = re.compile(
 )
 
 
+# A fold or a page is planned as dear and done in milliseconds: a server's JIT compiler would work longer than they do.
+_OPTIONS = "-c timezone=UTC -c jit=off"
 # Views of all networks take longer to plan than to read: a connection plans each of them once.
-READING_OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan -c jit=off"
+READING_OPTIONS = f"{_OPTIONS} -c plan_cache_mode=force_generic_plan"
 
 
 def engine(url: str, *, reading: bool = False) -> Engine:
@@ -44,7 +46,7 @@ def engine(url: str, *, reading: bool = False) -> Engine:
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "taskscan",
-            "options": READING_OPTIONS if reading else "-c timezone=UTC",
+            "options": READING_OPTIONS if reading else _OPTIONS,
             "prepare_threshold": 0 if reading else 5,
         },
         hide_parameters=True,

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from indexer.networks import NETWORKS
 from indexer.store import facts
 from indexer.store.fold import KEYS_AT_ONCE, fold_chain, folded, lock, touched, try_lock
-from indexer.store.shadow import Difference, Side, beside, compare, copy, settle, whole
+from indexer.store.shadow import Difference, Side, beside, compare, copy, settle
 from schema import FOLDS
 from schema.chain import chains, groups, sources
 from schema.folds import Fold
@@ -24,7 +24,8 @@ from schema.rollups import day_counts, worker_counts, worker_days
 LOOK_SECONDS = 2  # how soon the server ends the transaction of a command that was killed
 HELPERS = {"iexec": (deal_starts, task_ids, broadcasts)}
 """Network -> tables that its `remake` makes from events. Marks are only a cache of sums."""
-COUNTS = (day_counts, worker_counts, worker_days)
+COUNTS = {day_counts: day_counts.c.n, worker_counts: worker_counts.c.submitted, worker_days: worker_days.c.works}
+"""Table of counts -> how many are counted; rows of none stay where what they counted went, and mean nothing."""
 
 Tell = Callable[[str], None]
 
@@ -56,7 +57,8 @@ def rebuild(connection: sa.Connection, tell: Tell = lambda text: None) -> Rebuil
     connection.execute(sa.select(sa.func.set_config("client_connection_check_interval", f"{LOOK_SECONDS}s", True)))
     known = connection.execute(sa.select(chains.c.chain_id, chains.c.name).order_by(chains.c.chain_id)).all()
     parts = {chain_id: found for chain_id, name in known if (found := _begin(connection, chain_id, name, tell))}
-    counted = [copy(connection, whole(table)) for table in COUNTS]
+    held = [Side(table, number != 0) for table, number in COUNTS.items()]
+    counted = [copy(connection, side) for side in held]
     differences: list[Difference] = []
     for network in sorted({part.network for found in parts.values() for part in found}):
         mine = {chain_id: [part for part in found if part.network == network] for chain_id, found in parts.items()}
@@ -65,7 +67,7 @@ def rebuild(connection: sa.Connection, tell: Tell = lambda text: None) -> Rebuil
     given = sum(facts.give_known(connection, chain_id) for chain_id in parts)
     tell("counting")
     connection.execute(sa.select(sa.func.analytics.recount()))
-    differences += [compare(connection, before, whole(table)) for table, before in zip(COUNTS, counted, strict=True)]
+    differences += [compare(connection, before, side) for side, before in zip(held, counted, strict=True)]
     return Rebuilt(differences, given)
 
 
