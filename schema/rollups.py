@@ -1,7 +1,7 @@
 """Schema `chain`: counts that triggers on the entities keep, so that nobody has to count millions of rows.
 
 They change in the transaction that changes the entities, by whatever changes them: folds, rollback, rebuild. Their
-SQL is in `schema/sql/6*_rollups*.sql`, which makes them anew at every upgrade.
+SQL is in `schema/sql/7*_rollups.sql`, which makes them anew at every upgrade.
 """
 
 from typing import Any

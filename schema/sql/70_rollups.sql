@@ -11,7 +11,7 @@ AS $counting$
     -- What cancels out is not written: most updates leave most counts as they are.
     SELECT replace(replace(replace(replace(
         $days$
-        WITH changes AS (<changes>)
+        WITH changes AS NOT MATERIALIZED (<changes>)
         INSERT INTO chain.day_counts AS d (network, chain_id, day, what, n, amount)
         SELECT '<network>', f.chain_id, analytics.day(f.at), f.what, sum(f.sign), sum(f.sign * f.amount)
         FROM (<days>) AS f
@@ -21,7 +21,7 @@ AS $counting$
             SET n = d.n + excluded.n, amount = d.amount + excluded.amount;
         $days$
         || CASE WHEN workers IS NULL THEN '' ELSE $workers$
-        WITH changes AS (<changes>)
+        WITH changes AS NOT MATERIALIZED (<changes>)
         INSERT INTO chain.worker_days AS d (network, chain_id, day, worker, works)
         SELECT '<network>', f.chain_id, analytics.day(f.first_at), f.worker, sum(f.sign)
         FROM (<workers>) AS f
@@ -29,7 +29,7 @@ AS $counting$
         GROUP BY f.chain_id, analytics.day(f.first_at), f.worker
         HAVING sum(f.sign) <> 0
         ON CONFLICT (network, chain_id, day, worker) DO UPDATE SET works = d.works + excluded.works;
-        WITH changes AS (<changes>)
+        WITH changes AS NOT MATERIALIZED (<changes>)
         INSERT INTO chain.worker_counts AS w
             (network, chain_id, worker, submitted, accepted, lost, earned, slashed, first_at, last_at)
         SELECT '<network>', c.chain_id, c.worker, c.submitted, c.accepted, c.lost, c.earned, c.slashed, c.first_at,
@@ -68,7 +68,7 @@ DECLARE
     went text := 'SELECT -1 AS sign, o.* FROM old_rows o';
     -- First and last can only be summed while they grow apart: who lost an end gets it looked up.
     dates text := CASE WHEN workers IS NULL THEN '' ELSE format($dates$
-        WITH changes AS (<changes>)
+        WITH changes AS NOT MATERIALIZED (<changes>)
         SELECT array_agg(f.chain_id), array_agg(f.worker) INTO chains, losers
         FROM (SELECT f.chain_id, f.worker FROM (%s) AS f
               WHERE f.worker IS NOT NULL
@@ -133,8 +133,10 @@ COMMENT ON FUNCTION analytics.keep_counts(regclass, text, text) IS
     ' `changes` that gives sign, chain_id, at, what, amount; workers: one that gives sign, chain_id, worker, accepted,'
     ' lost, earned, slashed, first_at, last_at of each unit of work.';
 
--- Of earlier versions: each entity has its own now.
-DROP FUNCTION IF EXISTS arbius.recount(), iexec.recount();
+-- Of earlier versions, where each entity had statements of its own.
+DROP FUNCTION IF EXISTS arbius.recount(), iexec.recount(), arbius.counted_task(text, timestamptz, timestamptz),
+    iexec.counted_task(integer, timestamptz, timestamptz, numeric, numeric),
+    arbius.counted_solution(timestamptz, timestamptz, numeric, numeric, numeric, numeric, numeric[]);
 
 CREATE OR REPLACE FUNCTION analytics.recount() RETURNS void
 LANGUAGE plpgsql

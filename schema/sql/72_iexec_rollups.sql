@@ -1,22 +1,5 @@
 -- Counts of iExec. What counts as what stands here once; triggers and recounts call it.
 
-CREATE OR REPLACE FUNCTION iexec.counted_task(
-    status integer, submitted timestamptz, settled timestamptz, fees numeric, rewards numeric
-) RETURNS TABLE (at timestamptz, what text, amount numeric)
-LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT v.at, v.what, v.amount
-    FROM (VALUES
-        (submitted, 'task', 0::numeric),
-        (settled, CASE status WHEN 3 THEN 'succeeded' WHEN 4 THEN 'failed' ELSE 'live' END, 0),
-        (settled, 'fee', fees),
-        (settled, 'reward', rewards)
-    ) AS v (at, what, amount)
-    WHERE v.what NOT IN ('fee', 'reward') OR v.amount > 0
-$$;
-COMMENT ON FUNCTION iexec.counted_task(integer, timestamptz, timestamptz, numeric, numeric) IS
-    'As what a task counts, and when.';
-
 CREATE OR REPLACE FUNCTION iexec.date_workers(chains bigint[], workers bytea[]) RETURNS void
 LANGUAGE sql
 AS $$
@@ -39,10 +22,16 @@ COMMENT ON FUNCTION iexec.date_workers(bigint[], bytea[]) IS
     'Look up when these workers worked first and last: after a rollback no sum tells it.';
 
 SELECT analytics.keep_counts('iexec.tasks', days => $$
-    SELECT t.sign, t.chain_id, c.at, c.what, c.amount
+    SELECT t.sign, t.chain_id, t.start_time AS at, 'task' AS what, 0 AS amount FROM changes t
+    UNION ALL
+    SELECT t.sign, t.chain_id, coalesce(t.finalized_at, t.claimed_at),
+           CASE t.status WHEN 3 THEN 'succeeded' WHEN 4 THEN 'failed' ELSE 'live' END, 0
     FROM changes t
-    CROSS JOIN LATERAL iexec.counted_task(
-        t.status, t.start_time, coalesce(t.finalized_at, t.claimed_at), t.fees, t.rewards) c
+    UNION ALL
+    SELECT t.sign, t.chain_id, coalesce(t.finalized_at, t.claimed_at), 'fee', t.fees FROM changes t WHERE t.fees > 0
+    UNION ALL
+    SELECT t.sign, t.chain_id, coalesce(t.finalized_at, t.claimed_at), 'reward', t.rewards
+    FROM changes t WHERE t.rewards > 0
 $$);
 
 SELECT analytics.keep_counts('iexec.contributions', days => $$
