@@ -67,13 +67,15 @@ def named(text: str) -> Steps[Row]:
 def _known(text: str, known_at: str) -> Steps[Found]:
     wanted = spelled(text)
     then = yield from known_at_steps(known_at, task=wanted if len(wanted) == WHOLE else None)
-    found = yield may_refuse(sa.select(then).where(begins(then.c.task_id, wanted)).limit(FEW + 1))
+    by_id = sa.select(then).where(begins(then.c.task_id, wanted)).order_by(then.c.task_id)
+    found = yield may_refuse(by_id.limit(FEW + 1))
     if not found:
         raise NotFound(f"No task {wanted} was known at {known_at}.")
     return Found(_the_one(wanted, found), [], [], [], [], [])
 
 
 def _the_one(wanted: str, found: list[Row]) -> Row:
+    found = [row for row in found if row["task_id"] == wanted] or found  # a whole id may be how others begin
     if len(found) > 1:
         raise Ambiguous(_listed(wanted, found), list(dict.fromkeys(row["task_id"] for row in found[:FEW])))
     return found[0]

@@ -3,8 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
+import psycopg
+from psycopg.rows import DictRow
+
+from indexer.errors import NotFound
+from indexer.networks.koii.base58 import is_key
 from indexer.query.asking import Query, Row, Steps, ask_async, connect_async
 from indexer.query.task import WHOLE, named, spelled, timeline_of_id
 
@@ -37,23 +43,36 @@ class Change(NamedTuple):
 async def watch(url: str, task_id: str, *, every: float = EVERY) -> AsyncIterator[Change]:
     """Everything that has happened to a task, then what happens, until it is done.
 
-    The task need not be there yet if `task_id` is a whole id; the beginning of one must name a task. Events that the
-    indexer learns of later, of a reorg or of a gap, come when they are learned. `every`: seconds between two looks at
-    the database at `url`. Raises UsageError, NotFound, Ambiguous, and what `connect_async` raises.
+    The task need not be there yet if `task_id` is a whole id; the beginning of one must name a task. An Aidbox id has
+    any length: it is waited for, and completed, until a task begins so. Events that the indexer learns of later, of a
+    reorg or of a gap, come when they are learned. `every`: seconds between two looks at the database at `url`. Raises
+    UsageError, NotFound, Ambiguous, and what `connect_async` raises.
     """
     wanted = spelled(task_id)
+    whole = len(wanted) == WHOLE if wanted.startswith("0x") else is_key(wanted)
     async with connect_async(url) as connection:
-        if wanted.startswith("0x") and len(wanted) < WHOLE:
-            wanted = (await ask_async(connection, Query(lambda: named(wanted))))["task_id"]
         told: dict[_Key, Change] = {}
         while True:
-            found = await ask_async(connection, Query(lambda: _life(wanted)))
+            if not (whole or told):
+                wanted = await _completed(connection, wanted)
+            found = await ask_async(connection, Query(partial(_life, wanted)))
             changes, told = _changes(found, told)
             for change in changes:
                 yield change
             if told and _over(next(reversed(told.values()))):
                 return
             await asyncio.sleep(every)
+
+
+async def _completed(connection: "psycopg.AsyncConnection[DictRow]", text: str) -> str:
+    """The id of the task that `text` names; `text` itself where it may be an Aidbox id that is not there yet."""
+    try:
+        task = await ask_async(connection, Query(partial(named, text)))
+    except NotFound:
+        if text.startswith("0x"):
+            raise
+        return text
+    return str(task["task_id"])
 
 
 def _over(last: Change) -> bool:

@@ -31,8 +31,8 @@ BEGIN
         RETURN coalesce((SELECT max(x.version_number) FROM aidbox.task_versions x
                          WHERE x.chain_id = chain AND x.updated_at <= at_time), 0);
     END IF;
-    RAISE EXCEPTION 'what was true at % on chain % is not known: it is read from % to %', at_time, chain,
-        coalesce(k.first_at::text, '-'), coalesce(k.last_at::text, '-') USING ERRCODE = 'no_data_found';
+    PERFORM analytics.refuse(
+        format('what was true at %s on chain %s is not known', at_time, chain), k.first_at::text, k.last_at::text);
 END
 $$;
 COMMENT ON FUNCTION aidbox.version_at(bigint, timestamptz) IS
@@ -54,8 +54,8 @@ BEGIN
         RETURN (SELECT max(x.updated_at) FROM aidbox.task_versions x
                 WHERE x.chain_id = chain AND x.version_number <= asked);
     END IF;
-    RAISE EXCEPTION 'version % of chain % is not covered: it is read from version % to %', asked, chain,
-        coalesce(k.first_version::text, '-'), coalesce(k.last_version::text, '-') USING ERRCODE = 'no_data_found';
+    PERFORM analytics.refuse(
+        format('version %s of chain %s is not covered', asked, chain), 'version ' || k.first_version, k.last_version::text);
 END
 $$;
 COMMENT ON FUNCTION aidbox.moment(bigint, bigint, timestamptz) IS 'What analytics.moment tells of an Aidbox.';

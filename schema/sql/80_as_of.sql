@@ -39,6 +39,17 @@ $$;
 COMMENT ON FUNCTION analytics.known_time(bigint, bigint) IS
     'The newest block at or below this one whose time is known: of an event, a header, or the end of a range.';
 
+CREATE OR REPLACE FUNCTION analytics.refuse(what text, first text, last text) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RAISE EXCEPTION '%: it is read from % to %', what, coalesce(first, '-'), coalesce(last, '-')
+        USING ERRCODE = 'no_data_found';
+END
+$$;
+COMMENT ON FUNCTION analytics.refuse(text, text, text) IS
+    'Raises the error that tells what is not read, and from where to where it is.';
+
 CREATE OR REPLACE FUNCTION analytics.moment(chain bigint, block bigint, at_time timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE
 AS $$
@@ -55,17 +66,16 @@ BEGIN
     IF block BETWEEN first AND last THEN
         RETURN coalesce(at_time, (SELECT c.head_time FROM chain.chains c WHERE c.chain_id = chain));
     ELSIF first IS NOT NULL THEN
-        RAISE EXCEPTION 'slot % of chain % is not covered: it is read from slot % to %', block, chain, first, last
-            USING ERRCODE = 'no_data_found';
+        PERFORM analytics.refuse(
+            format('slot %s of chain %s is not covered', block, chain), 'slot ' || first, last::text);
     END IF;
     SELECT min(s.from_block), min(coalesce(g.folded_to, -1)) FILTER (WHERE s.from_block <= block)
     INTO first, last
     FROM chain.sources s JOIN chain.groups g USING (group_id)
     WHERE s.chain_id = chain AND s.active;
     IF first IS NULL OR block IS NULL OR block < first OR block > last THEN
-        RAISE EXCEPTION 'block % of chain % is not covered: it is read from block % to %',
-            block, chain, coalesce(first::text, '-'), coalesce(nullif(last, -1)::text, '-')
-            USING ERRCODE = 'no_data_found';
+        PERFORM analytics.refuse(
+            format('block %s of chain %s is not covered', block, chain), 'block ' || first, nullif(last, -1)::text);
     END IF;
     RETURN coalesce(at_time, (SELECT k.block_time FROM analytics.known_time(chain, block) k));
 END

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [events|ingest|sparse|head|volume|enrich|memory|all]`: measure, and print one table."""
+"""`python -m tests.bench [events|ingest|sparse|head|volume|enrich|koii|memory|all]`: measure, and print one table."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from indexer.store import server
-from tests.bench import enrich, head, ingest, memory, sparse, volume
+from tests.bench import enrich, head, ingest, koii, memory, sparse, volume
 
 AIMS = {
     "events": {
@@ -50,9 +50,17 @@ AIMS = {
         "work_by_worker_s": "< 2",
         "workers_whole_s": "< 2",
     },
+    "koii": {
+        "kpl_written_s": "< 5",
+        "kpl_unchanged_s": "< 0.5",
+        "kpl_all_paid_written_s": "< 5",
+        "kpl_all_paid_peak_memory_mb": "< 500",
+        "koii_written_s": "< 5",
+        "koii_unchanged_s": "< 0.5",
+    },
     "memory": {"resident_mb_last": "as first"},
 }
-BENCHES = ("all", "events", "ingest", "sparse", "head", "volume", "enrich", "memory")
+BENCHES = ("all", "events", "ingest", "sparse", "head", "volume", "enrich", "koii", "memory")
 Runs = list[dict[str, float]]
 
 
@@ -73,6 +81,8 @@ def main() -> None:
         found["head"] = [head.run_once() for _ in range(given.runs)]
     if given.bench == "volume":
         found["volume"] = volume.run(given.tasks)
+    if given.bench == "koii":
+        found["koii"] = koii.run(given.nodes)
     if given.bench == "memory":
         found["memory"] = memory.run(given.hours)
     facts = _machine(given.logs)
@@ -86,6 +96,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("bench", nargs="?", choices=BENCHES, default="all")
     options.add_argument("--logs", type=int, default=500_000, help="logs that `events` and `ingest` read (500000)")
     options.add_argument("--tasks", type=int, default=300_000, help="tasks that `volume` makes (default 300000)")
+    options.add_argument("--nodes", type=int, default=10_000, help="nodes of the task of `koii` (default 10000)")
     options.add_argument("--hours", type=int, default=24, help="hours that `memory` simulates (default 24)")
     options.add_argument("--runs", type=int, default=3, help="runs of which the medians are shown (default 3)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write machine, medians and all runs to FILE")

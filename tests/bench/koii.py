@@ -1,9 +1,5 @@
-"""A Koii task with 10,000 nodes: seconds and peak memory to decode and write it, and to read it again unchanged.
+"""Bench "koii": a task with many nodes. What does it cost to decode and write it, and to read it again unchanged?"""
 
-python -m tests.bench.koii [--nodes 10000]
-"""
-
-import argparse
 import resource
 import tempfile
 import time
@@ -15,6 +11,7 @@ from tests.integration.koii_support import ACTIVE, Koii, key, koii
 from tests.unit.koii_oracle import as_json, borsh
 
 KEPT = 6  # rounds that an account holds
+Figures = dict[str, float]
 
 
 def state(nodes: int) -> dict[str, object]:
@@ -28,39 +25,39 @@ def state(nodes: int) -> dict[str, object]:
     return {**ACTIVE, "submissions": held, "available_balances": money, "stake_list": money}
 
 
-def measure(book: Koii, name: str, data: bytes, slot: int, task: str, *, kpl: bool) -> None:
-    """Print one line for `data`, read twice."""
-    times = []
-    for again in range(2):
-        began = time.perf_counter()
-        book.see_bytes(data, slot + again, kpl=kpl, task=task)
-        times.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name}: {len(data) / 1e6:.1f} MB, written in {times[0]:.2f} s, unchanged {times[1]:.3f} s, {peak:.0f} MB")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, default=10_000)
-    nodes = parser.parse_args().nodes
+def run(nodes: int) -> list[Figures]:
+    """Seconds and megabytes of a KPL task in Borsh, of a KOII task in JSON, and of a round that pays all nodes."""
     folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
     try:
-        tree = state(nodes)
-        data = {"KPL": borsh(tree), "KOII": as_json(tree)}
-        del tree
         with server.using(folder, fast=True) as running:
             engine = db.engine(running.url)
             migrate.upgrade(engine)
             engine.dispose()
             with koii(running.url) as book:
-                for n, (name, value) in enumerate(data.items()):
-                    measure(book, name, value, 2000, key(10**6 + n), kpl=name == "KPL")
-                again = state(nodes) | {"available_balances": {key(n): n * 2 + 1 for n in range(1, nodes + 1)}}
-                measure(book, "KPL, all paid", borsh(again), 3000, key(10**6), kpl=True)
+                return [_figures(book, nodes)]
     finally:
         server.remove(folder)
         folder.rmdir()
 
 
-if __name__ == "__main__":
-    main()
+def _figures(book: Koii, nodes: int) -> Figures:
+    tree = state(nodes)
+    data = {"kpl": borsh(tree), "koii": as_json(tree)}
+    del tree
+    figures: Figures = {"nodes": nodes}
+    for n, (name, value) in enumerate(data.items()):
+        figures |= _read(book, name, value, 2000, key(10**6 + n))
+    paid = state(nodes) | {"available_balances": {key(n): n * 2 + 1 for n in range(1, nodes + 1)}}
+    return figures | _read(book, "kpl_all_paid", borsh(paid), 3000, key(10**6))
+
+
+def _read(book: Koii, name: str, data: bytes, slot: int, task: str) -> Figures:
+    """What it costs to read `data` twice: as it is new, and unchanged."""
+    seconds = []
+    for again in range(2):
+        began = time.perf_counter()
+        book.see_bytes(data, slot + again, kpl=name != "koii", task=task)
+        seconds.append(time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    told = {"mb": len(data) / 1e6, "written_s": seconds[0], "unchanged_s": seconds[1], "peak_memory_mb": peak}
+    return {f"{name}_{what}": figure for what, figure in told.items()}

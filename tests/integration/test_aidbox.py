@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
@@ -9,9 +10,9 @@ import pytest
 
 from indexer.devnet.aidbox import Node
 from indexer.devnet.aidbox_engine import Engine
-from indexer.errors import NotCovered
+from indexer.errors import Ambiguous, NotCovered
 from indexer.networks.aidbox import LOG, TASK, WORKFLOW
-from indexer.query import Change, watch
+from indexer.query import Change, connect, watch
 from indexer.query.lists import Listing, rows
 from indexer.query.task import find
 from indexer.store import aidbox as store
@@ -347,7 +348,7 @@ async def test_watch_follows_a_task_from_before_it_was_read(migrated: str) -> No
         await reader.tick()
         with node.lock:
             id = node.engine.create("clinic/x", {})["resource"]["id"]
-        listener = asyncio.create_task(listen(id))
+        listener = asyncio.create_task(listen(id[:20]))  # completed once the task is there
         await reader._read_all(sweep=False)
         await until(listener, lambda: told)
         with node.lock:
@@ -357,6 +358,28 @@ async def test_watch_follows_a_task_from_before_it_was_read(migrated: str) -> No
     truth = [fact.status for fact in node.engine.ledger if fact.id == id]
     assert [change.network_status for change in told if change.what in truth] == truth
     assert told[-1].status == "cancelled"
+
+
+def test_a_whole_id_that_begins_another_is_no_beginning(migrated: str) -> None:
+    node = lived(10, 92)
+    with served(node) as url:
+        sync(migrated, url)
+    id = next(iter(tasks(migrated)))
+    with psycopg.connect(migrated) as connection:
+        longer = "(jsonb_populate_record(t, jsonb_build_object('task_id', t.task_id || '-0'))).*"
+        copy = psycopg.sql.SQL("INSERT INTO aidbox.tasks SELECT {} FROM aidbox.tasks t WHERE task_id = %s")
+        connection.execute(copy.format(psycopg.sql.SQL(longer)), [id])
+    with connect(migrated) as connection:
+        for text in (id, id + "-"):
+            assert find(connection, text).task["task_id"] == (id if text == id else id + "-0")
+        with pytest.raises(Ambiguous, match="Several tasks"):
+            find(connection, id[:-1])
+    with pytest.raises(Ambiguous, match="Several tasks"):
+        asyncio.run(first(watch(migrated, id[:-1])))
+
+
+async def first(changes: AsyncIterator[Change]) -> Change:
+    return await anext(changes)
 
 
 @pytest.mark.parametrize(
