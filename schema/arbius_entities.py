@@ -67,6 +67,8 @@ for _who in (tasks.c.sender, tasks.c.model):
 
 Index("ix_tasks_to_enrich", tasks.c.chain_id, tasks.c.submitted_block, postgresql_where=text("input_size IS NULL"))
 Index("ix_tasks_refunded", tasks.c.finished_at, postgresql_where=text("outcome = 'succeeded'"))
+_SUGGESTED = text("stage = 'solved' AND solution_blocktime IS NULL")  # contested before the solution was read
+Index("ix_tasks_suggested", tasks.c.last_at, postgresql_where=_SUGGESTED)
 Index("ix_tasks_retracted_at", tasks.c.retracted_at, postgresql_where=text("retracted_at IS NOT NULL"))
 
 solutions = entity(
@@ -115,9 +117,15 @@ Index("ix_solutions_solved_by", hex_text(solutions.c.validator), solutions.c.blo
 Index("ix_solutions_to_enrich", solutions.c.chain_id, solutions.c.submitted_block, postgresql_where=text("cid IS NULL"))
 Index("ix_solutions_paid_at", solutions.c.paid_at, postgresql_where=text("paid_at IS NOT NULL"))
 
-_UNPAID = text("paid_at IS NULL AND (claimed OR outcome = 'failed')")  # before V5: no FeesPaid tells when it ended
-_RELEASED = func.coalesce(solutions.c.claimed_at, solutions.c.finished_at)
-Index("ix_solutions_released", _RELEASED, postgresql_where=_UNPAID)
+_REWARDED = text("rewarded_log_index IS NOT NULL")
+Index("ix_solutions_rewarded", solutions.c.paid_at, postgresql_where=_REWARDED)
+_STAKED = "stake > 0::numeric"  # in many engines no solution locks one: no page may look for it in all of them
+Index("ix_solutions_staked", solutions.c.blocktime, postgresql_where=text(_STAKED))
+_BACK = text(f"{_STAKED} AND (paid_at IS NOT NULL OR claimed OR outcome = 'failed')")
+_RELEASED = func.coalesce(solutions.c.paid_at, solutions.c.claimed_at, solutions.c.finished_at)
+Index("ix_solutions_released", _RELEASED, postgresql_where=_BACK)
+_SLASHED = text(f"{_STAKED} AND outcome = 'succeeded'")
+Index("ix_solutions_slashed", solutions.c.finished_at, postgresql_where=_SLASHED)
 
 contestations = entity(
     metadata,
@@ -153,6 +161,11 @@ Index(
     postgresql_where=text("outcome = 'succeeded'"),
 )
 Index("ix_contestations_blocktime", contestations.c.blocktime)
+Index("ix_contestations_task_id_hex", hex_text(contestations.c.task_id))
+for _who in (contestations.c.validator, contestations.c.solver):
+    Index(f"ix_contestations_{_who.name}_hex", hex_text(_who), contestations.c.blocktime)
+_PLACE = (contestations.c[name] for name in ("chain_id", "address", "task_id"))
+Index("ix_contestations_slash", *_PLACE, postgresql_where=text("slash_amount > 0::numeric"))
 _UNSETTLED = "outcome IS NOT NULL AND finish_start_index < CASE outcome WHEN 'succeeded' THEN yeas ELSE nays END"
 Index("ix_contestations_unsettled", contestations.c.blocktime, postgresql_where=text(_UNSETTLED))
 
@@ -171,6 +184,7 @@ votes = entity(
 )
 Index("ix_votes_blocktime", votes.c.blocktime)
 Index("ix_votes_task_id_hex", hex_text(votes.c.task_id))
+Index("ix_votes_voter_hex", hex_text(votes.c.voter), votes.c.blocktime)
 
 models = entity(
     metadata,

@@ -64,3 +64,18 @@ worker_days = Table(
     schema="chain",
     comment="Who worked on which day, kept by triggers on the entities.",
 )
+
+task_sums = Table(
+    "task_sums",
+    metadata,
+    _key("network", Text),
+    _key("chain_id", BigInteger),
+    _key("what", Text, "task, succeeded, failed, cancelled, disputed (by model); work (by solver), finish: how long"),
+    _key("who", LargeBinary, "the model or solver; empty: not known, or all"),
+    _key("seconds", BigInteger, "of work and finish: from the task's submission on; else 0"),
+    _key("address", LargeBinary, "the engine"),
+    _count("n", "how many of them"),
+    _amount("amount", "sum of the fees of tasks"),
+    schema="chain",
+    comment="Tasks by model and how long they took by solver, kept by triggers on the entities (Arbius).",
+)

@@ -19,12 +19,17 @@ from schema import FOLDS
 from schema.chain import chains, groups, sources
 from schema.folds import Fold
 from schema.iexec_support import broadcasts, deal_starts, task_ids
-from schema.rollups import day_counts, worker_counts, worker_days
+from schema.rollups import day_counts, task_sums, worker_counts, worker_days
 
 LOOK_SECONDS = 2  # how soon the server ends the transaction of a command that was killed
 HELPERS = {"iexec": (deal_starts, task_ids, broadcasts)}
 """Network -> tables that its `remake` makes from events. Marks are only a cache of sums."""
-COUNTS = {day_counts: day_counts.c.n, worker_counts: worker_counts.c.submitted, worker_days: worker_days.c.works}
+COUNTS = {
+    day_counts: day_counts.c.n,
+    worker_counts: worker_counts.c.submitted,
+    worker_days: worker_days.c.works,
+    task_sums: task_sums.c.n,
+}
 """Table of counts -> how many are counted; rows of none stay where what they counted went, and mean nothing."""
 
 Tell = Callable[[str], None]

@@ -107,23 +107,72 @@ $$;
 COMMENT ON FUNCTION arbius.retraction_fee(bigint, bytea, bigint) IS
     'Part of the fee that an engine keeps of a retracted task at a block; 1e18 is 100 %.';
 
-CREATE OR REPLACE VIEW arbius.solved_counts AS
-SELECT s.chain_id, s.solver, s.network_status, count(*) AS tasks
-FROM (
-    SELECT t.chain_id,
-           t.solver,
-           arbius.solved_state(n.time, t.solved_at, p.claim, p.vote, p.loss_blocks_claims, l.lost_at) AS network_status
-    FROM (SELECT x.chain_id, x.address, x.solution_validator AS solver,
-                 coalesce(x.solution_blocktime, x.last_at) AS solved_at
-          FROM arbius.tasks x WHERE x.stage = 'solved') AS t
-    JOIN chain.sources e ON e.chain_id = t.chain_id AND e.address = t.address
-    CROSS JOIN LATERAL (SELECT analytics.now(e.chain_id) AS time OFFSET 0) AS n
-    CROSS JOIN LATERAL (SELECT q.* FROM arbius.parameters_at(e.chain_id, e.address, NULL) q OFFSET 0) AS p
-    LEFT JOIN (
-        SELECT c.chain_id, c.address, c.solver, max(c.finished_at) AS lost_at
-        FROM arbius.contestations c WHERE c.outcome = 'succeeded' GROUP BY c.chain_id, c.address, c.solver
-    ) AS l ON l.chain_id = t.chain_id AND l.address = t.address AND l.solver = t.solver
+CREATE OR REPLACE VIEW arbius.v_engines AS
+SELECT o.chain_id, o.address, c.name AS chain, analytics.now(o.chain_id) AS now, p.claim, p.vote, p.loss_blocks_claims
+FROM chain.sources o
+JOIN chain.chains c USING (chain_id)
+CROSS JOIN LATERAL arbius.parameters_at(o.chain_id, o.address, NULL) AS p
+WHERE o.network = 'arbius' AND o.role = 'engine'
+OFFSET 0;
+COMMENT ON VIEW arbius.v_engines IS 'Engines with their clock and what decides on solved tasks, looked up once.';
+
+CREATE OR REPLACE VIEW arbius.v_forfeited AS
+SELECT s.chain_id, s.address, s.task_id, s.validator, s.blocktime, s.stake, s.blocktime + e.claim AS since
+FROM arbius.v_engines e
+JOIN (
+    SELECT c.chain_id, c.address, c.solver, max(c.finished_at) AS lost_at
+    FROM arbius.contestations c WHERE c.outcome = 'succeeded' GROUP BY c.chain_id, c.address, c.solver
+) AS l ON l.chain_id = e.chain_id AND l.address = e.address
+CROSS JOIN LATERAL (
+    SELECT x.* FROM arbius.solutions x
+    WHERE analytics.hex(x.validator) COLLATE "C" = analytics.hex(l.solver) AND x.stage = 'solved'
+      AND x.chain_id = e.chain_id AND x.address = e.address
+      AND x.blocktime <= l.lost_at + e.claim + e.vote AND x.blocktime < coalesce(e.now - e.claim, 'infinity')
+    OFFSET 0 -- solver by solver: few have lost
 ) AS s
-GROUP BY s.chain_id, s.solver, s.network_status;
+WHERE e.loss_blocks_claims;
+COMMENT ON VIEW arbius.v_forfeited IS
+    'Solutions that nobody can claim any more, for their solver has lost a contestation: solved_state says so, too.';
+
+CREATE OR REPLACE VIEW arbius.solved_counts AS
+WITH challengeable AS (
+    SELECT e.chain_id, solved.tasks + suggested.tasks AS tasks
+    FROM arbius.v_engines e
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS tasks
+        FROM arbius.solutions s
+        WHERE s.stage = 'solved' AND s.blocktime >= e.now - e.claim
+          AND s.chain_id = e.chain_id AND s.address = e.address
+          AND 'solved' = ( -- no join: it would hash all solved tasks
+              SELECT t.stage FROM arbius.tasks t
+              WHERE t.chain_id = s.chain_id AND t.address = s.address AND t.task_id = s.task_id)
+    ) AS solved
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS tasks FROM arbius.tasks t
+        WHERE t.stage = 'solved' AND t.solution_blocktime IS NULL AND t.last_at >= e.now - e.claim
+          AND t.chain_id = e.chain_id AND t.address = e.address
+    ) AS suggested
+), forfeited AS (
+    SELECT s.chain_id, s.validator AS solver, count(*) AS tasks
+    FROM arbius.v_forfeited s
+    WHERE 'solved' = (
+        SELECT t.stage FROM arbius.tasks t
+        WHERE t.chain_id = s.chain_id AND t.address = s.address AND t.task_id = s.task_id)
+    GROUP BY s.chain_id, s.validator
+)
+SELECT f.chain_id, f.solver, 'forfeited'::text AS network_status, f.tasks FROM forfeited f
+UNION ALL
+SELECT c.chain_id, NULL, 'challengeable', sum(c.tasks)::bigint FROM challengeable c GROUP BY c.chain_id
+UNION ALL
+SELECT s.chain_id, NULL, 'claimable', sum(s.tasks)::bigint
+FROM (
+    SELECT d.chain_id, d.n AS tasks FROM chain.day_counts d WHERE d.network = 'arbius' AND d.what = 'solved'
+    UNION ALL
+    SELECT c.chain_id, -c.tasks FROM challengeable c
+    UNION ALL
+    SELECT f.chain_id, -f.tasks FROM forfeited f
+) AS s
+GROUP BY s.chain_id;
 COMMENT ON VIEW arbius.solved_counts IS
-    'Solved tasks that nobody has claimed or contested, by solver and state: what time and losses decide, for all at once.';
+    'Solved tasks that nobody has claimed or contested, by state, and by solver those that are forfeited: counted from the'
+    ' few that time or losses set apart, not one by one.';

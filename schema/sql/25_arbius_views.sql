@@ -114,210 +114,120 @@ COMMENT ON FUNCTION arbius.settled_votes(bigint, bytea, bytea, bigint, int, bigi
     'What a ContestationVoteFinish means for voters: those who won have what their vote locked back once their turn'
     ' comes, those who lost have lost it with the first one.';
 
--- Each arm is sorted by time from an index, so that pages of the union merge without reading it all.
+-- Each arm is sorted by time from an index, so that pages of the union merge without reading it all, and an arm that
+-- may have nothing to show has an index of its own. A constant kind lets a filter on it leave the other arms out.
 CREATE OR REPLACE VIEW arbius.v_payments AS
-(SELECT 'arbius'::text AS network,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id) AS chain,
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C" AS contract,
-        analytics.hex(t.task_id) COLLATE "C" AS task_id,
-        p.kind,
-        analytics.hex(t.address) COLLATE "C" AS from_address,
-        analytics.hex(CASE p.receiver
-            WHEN 'solver' THEN t.validator
-            WHEN 'treasury' THEN arbius.treasury(t.chain_id, t.address, t.paid_block)
-        END) COLLATE "C" AS to_address,
-        p.amount::numeric AS amount,
-        'AIUS'::text AS token,
-        t.paid_block AS block,
-        t.paid_at AS block_time,
-        p.source_event
- FROM arbius.solutions t
- CROSS JOIN LATERAL (VALUES
-     ('fee', 'solver', t.validator_fee, 'FeesPaid'),
-     ('fee', 'model', t.model_fee - t.treasury_fee, 'FeesPaid'),
-     ('fee', 'treasury', t.treasury_fee + t.remaining_fee - t.validator_fee, 'FeesPaid'),
-     ('reward', 'solver', t.validator_reward, 'RewardsPaid'),
-     ('reward', 'owner', t.task_owner_reward, 'RewardsPaid'),
-     ('reward', 'treasury', t.treasury_reward, 'RewardsPaid'),
-     ('unstake', 'solver', t.stake, CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END)
- ) AS p (kind, receiver, amount, source_event)
- WHERE t.paid_at IS NOT NULL AND p.amount > 0
- ORDER BY t.paid_at DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.task_id) COLLATE "C",
-        'stake'::text,
-        analytics.hex(t.sender) COLLATE "C",
-        analytics.hex(t.address) COLLATE "C",
-        t.fee::numeric,
-        'AIUS'::text,
-        t.submitted_block,
-        t.blocktime,
-        'TaskSubmitted'::text
- FROM arbius.tasks t
- WHERE t.fee > 0
- ORDER BY t.blocktime DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.task_id) COLLATE "C",
-        'refund'::text,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.owner) COLLATE "C",
-        t.fee::numeric,
-        'AIUS'::text,
-        t.finished_block,
-        t.finished_at,
-        'ContestationVoteFinish'::text
- FROM arbius.tasks t
- WHERE t.outcome = 'succeeded' AND t.fee > 0
- ORDER BY t.finished_at DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.task_id) COLLATE "C",
-        'refund'::text,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.owner) COLLATE "C",
-        div(t.fee * (1e18 - arbius.retraction_fee(t.chain_id, t.address, t.retracted_block)), 1e18),
-        'AIUS'::text,
-        t.retracted_block,
-        t.retracted_at,
-        'TaskRetracted'::text
- FROM arbius.tasks t
- WHERE t.retracted_at IS NOT NULL AND t.fee > 0
- ORDER BY t.retracted_at DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.task_id) COLLATE "C",
-        'stake'::text,
-        analytics.hex(t.validator) COLLATE "C",
-        analytics.hex(t.address) COLLATE "C",
-        t.stake::numeric,
-        'AIUS'::text,
-        t.submitted_block,
-        t.blocktime,
-        'SolutionSubmitted'::text
- FROM arbius.solutions t
- WHERE t.stake > 0
- ORDER BY t.blocktime DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.task_id) COLLATE "C",
-        'unstake'::text,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.validator) COLLATE "C",
-        t.stake::numeric,
-        'AIUS'::text,
-        coalesce(t.claimed_block, (
-            SELECT c.finished_block FROM arbius.contestations c
-            WHERE c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id)),
-        coalesce(t.claimed_at, t.finished_at),
-        CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END
- FROM arbius.solutions t
- WHERE t.paid_at IS NULL AND (t.claimed OR t.outcome = 'failed') AND t.stake > 0
- ORDER BY coalesce(t.claimed_at, t.finished_at) DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.task_id) COLLATE "C",
-        'slash'::text,
-        analytics.hex(t.solution_validator) COLLATE "C",
-        analytics.hex(t.contester) COLLATE "C",
-        s.stake::numeric,
-        'AIUS'::text,
-        t.finished_block,
-        t.finished_at,
-        'ContestationVoteFinish'::text
- FROM arbius.tasks t
- JOIN arbius.solutions s ON s.chain_id = t.chain_id AND s.address = t.address AND s.task_id = t.task_id
- WHERE t.outcome = 'succeeded' AND s.stake > 0
- ORDER BY t.finished_at DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.task_id) COLLATE "C",
-        'stake'::text,
-        analytics.hex(t.voter) COLLATE "C",
-        analytics.hex(t.address) COLLATE "C",
-        c.slash_amount::numeric,
-        'AIUS'::text,
-        t.block_number,
-        t.blocktime,
-        'ContestationVote'::text
- FROM arbius.votes t
- JOIN arbius.contestations c ON c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id
- WHERE c.slash_amount > 0
- ORDER BY t.blocktime DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id),
-        t.chain_id,
-        analytics.hex(t.address) COLLATE "C",
-        analytics.hex(t.id) COLLATE "C",
-        CASE WHEN v.won THEN 'unstake' ELSE 'slash' END,
-        CASE WHEN v.won THEN analytics.hex(t.address) COLLATE "C" ELSE analytics.hex(v.voter) COLLATE "C" END,
-        CASE WHEN v.won THEN analytics.hex(v.voter) COLLATE "C" END,
-        v.amount::numeric,
-        'AIUS'::text,
-        t.block_number,
-        t.block_time,
-        'ContestationVoteFinish'::text
- FROM (SELECT * FROM arbius.contestation_vote_finish f ORDER BY f.block_time DESC) AS t -- before votes are looked up
- CROSS JOIN LATERAL arbius.settled_votes(t.chain_id, t.address, t.id, t.block_number, t.log_index,
-                                         t.start_idx, t.end_idx) v
- WHERE v.amount > 0
- ORDER BY t.block_time DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = d.chain_id),
-        d.chain_id,
-        analytics.hex(d.address) COLLATE "C",
-        NULL::text,
-        'deposit'::text,
-        analytics.hex(d.addr) COLLATE "C",
-        analytics.hex(d.validator) COLLATE "C",
-        d.amount::numeric,
-        'AIUS'::text,
-        d.block_number,
-        d.block_time,
-        'ValidatorDeposit'::text
- FROM arbius.validator_deposit d
- ORDER BY d.block_time DESC)
-UNION ALL
-(SELECT 'arbius'::text,
-        (SELECT c.name FROM chain.chains c WHERE c.chain_id = w.chain_id),
-        w.chain_id,
-        analytics.hex(w.address) COLLATE "C",
-        NULL::text,
-        'withdraw'::text,
-        analytics.hex(w.addr) COLLATE "C",
-        analytics.hex(w."to") COLLATE "C",
-        w.amount::numeric,
-        'AIUS'::text,
-        w.block_number,
-        w.block_time,
-        'ValidatorWithdraw'::text
- FROM arbius.validator_withdraw w
- ORDER BY w.block_time DESC);
+SELECT 'arbius'::text AS network,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = p.chain_id) AS chain,
+       p.chain_id,
+       analytics.hex(p.address) COLLATE "C" AS contract,
+       analytics.hex(p.task_id) COLLATE "C" AS task_id,
+       p.kind,
+       analytics.hex(p.payer) COLLATE "C" AS from_address,
+       analytics.hex(p.payee) COLLATE "C" AS to_address,
+       p.amount,
+       'AIUS'::text AS token,
+       p.block,
+       p.block_time,
+       p.source_event
+FROM (
+    (SELECT t.chain_id, t.address, t.task_id, 'fee'::text AS kind, t.address AS payer,
+            CASE f.receiver
+                WHEN 'solver' THEN t.validator
+                WHEN 'treasury' THEN arbius.treasury(t.chain_id, t.address, t.paid_block)
+            END AS payee,
+            f.amount::numeric AS amount, t.paid_block AS block, t.paid_at AS block_time,
+            'FeesPaid'::text AS source_event
+     FROM arbius.solutions t
+     CROSS JOIN LATERAL (VALUES
+         ('solver', t.validator_fee),
+         ('model', t.model_fee - t.treasury_fee),
+         ('treasury', t.treasury_fee + t.remaining_fee - t.validator_fee)
+     ) AS f (receiver, amount)
+     WHERE t.paid_at IS NOT NULL AND f.amount > 0
+     ORDER BY t.paid_at DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'reward'::text, t.address,
+            CASE r.receiver
+                WHEN 'solver' THEN t.validator
+                WHEN 'treasury' THEN arbius.treasury(t.chain_id, t.address, t.paid_block)
+            END,
+            r.amount::numeric, t.paid_block, t.paid_at, 'RewardsPaid'::text
+     FROM arbius.solutions t
+     CROSS JOIN LATERAL (VALUES
+         ('solver', t.validator_reward), ('owner', t.task_owner_reward), ('treasury', t.treasury_reward)
+     ) AS r (receiver, amount)
+     WHERE t.rewarded_log_index IS NOT NULL AND r.amount > 0
+     ORDER BY t.paid_at DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.sender, t.address, t.fee::numeric, t.submitted_block,
+            t.blocktime, 'TaskSubmitted'::text
+     FROM arbius.tasks t
+     WHERE t.fee > 0
+     ORDER BY t.blocktime DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'refund'::text, t.address, t.owner, t.fee::numeric, t.finished_block,
+            t.finished_at, 'ContestationVoteFinish'::text
+     FROM arbius.tasks t
+     WHERE t.outcome = 'succeeded' AND t.fee > 0
+     ORDER BY t.finished_at DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'refund'::text, t.address, t.owner,
+            div(t.fee * (1e18 - arbius.retraction_fee(t.chain_id, t.address, t.retracted_block)), 1e18),
+            t.retracted_block, t.retracted_at, 'TaskRetracted'::text
+     FROM arbius.tasks t
+     WHERE t.retracted_at IS NOT NULL AND t.fee > 0
+     ORDER BY t.retracted_at DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.validator, t.address, t.stake::numeric,
+            t.submitted_block, t.blocktime, 'SolutionSubmitted'::text
+     FROM arbius.solutions t
+     WHERE t.stake > 0
+     ORDER BY t.blocktime DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'unstake'::text, t.address, t.validator, t.stake::numeric,
+            coalesce(t.paid_block, t.claimed_block, (
+                SELECT c.finished_block FROM arbius.contestations c
+                WHERE c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id)),
+            coalesce(t.paid_at, t.claimed_at, t.finished_at),
+            CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END
+     FROM arbius.solutions t
+     WHERE t.stake > 0 AND (t.paid_at IS NOT NULL OR t.claimed OR t.outcome = 'failed')
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'slash'::text, t.validator, c.validator, t.stake::numeric,
+            c.finished_block, t.finished_at, 'ContestationVoteFinish'::text
+     FROM arbius.solutions t
+     JOIN arbius.contestations c ON c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id
+     WHERE t.outcome = 'succeeded' AND t.stake > 0
+     ORDER BY t.finished_at DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.voter, t.address, c.slash_amount::numeric,
+            t.block_number, t.blocktime, 'ContestationVote'::text
+     FROM arbius.votes t
+     JOIN arbius.contestations c ON c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id
+     WHERE c.slash_amount > 0
+     ORDER BY t.blocktime DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.id, CASE WHEN v.won THEN 'unstake' ELSE 'slash' END,
+            CASE WHEN v.won THEN t.address ELSE v.voter END, CASE WHEN v.won THEN v.voter END, v.amount::numeric,
+            t.block_number, t.block_time, 'ContestationVoteFinish'::text
+     FROM (SELECT * FROM arbius.contestation_vote_finish f ORDER BY f.block_time DESC) AS t -- before votes are looked up
+     CROSS JOIN LATERAL arbius.settled_votes(t.chain_id, t.address, t.id, t.block_number, t.log_index,
+                                             t.start_idx, t.end_idx) v
+     WHERE v.amount > 0
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT d.chain_id, d.address, NULL::bytea, 'deposit'::text, d.addr, d.validator, d.amount::numeric,
+            d.block_number, d.block_time, 'ValidatorDeposit'::text
+     FROM arbius.validator_deposit d
+     ORDER BY d.block_time DESC)
+    UNION ALL
+    (SELECT w.chain_id, w.address, NULL::bytea, 'withdraw'::text, w.addr, w."to", w.amount::numeric, w.block_number,
+            w.block_time, 'ValidatorWithdraw'::text
+     FROM arbius.validator_withdraw w
+     ORDER BY w.block_time DESC)
+) AS p;
 COMMENT ON VIEW arbius.v_payments IS
     'Payments of Arbius that events tell, as in analytics.payments. The engine holds a task''s fee from its submission on'
     ' (stake) and pays it out (fee) or back (refund). A solution and each vote lock a stake, too, whose amount no event'
@@ -331,12 +241,11 @@ FROM (
     SELECT v.chain_id, v.voter AS account, c.slash_amount AS amount
     FROM arbius.contestations c
     JOIN arbius.votes v ON v.chain_id = c.chain_id AND v.address = c.address AND v.task_id = c.task_id
-    WHERE v.yea <> (c.outcome = 'succeeded')
+    WHERE v.yea <> (c.outcome = 'succeeded') AND c.slash_amount > 0
     UNION ALL
-    SELECT t.chain_id, t.solution_validator, s.stake
-    FROM arbius.tasks t
-    JOIN arbius.solutions s ON s.chain_id = t.chain_id AND s.address = t.address AND s.task_id = t.task_id
-    WHERE t.outcome = 'succeeded'
+    SELECT s.chain_id, s.validator, s.stake
+    FROM arbius.solutions s
+    WHERE s.outcome = 'succeeded' AND s.stake > 0
 ) AS x
 GROUP BY x.chain_id, x.account;
 COMMENT ON VIEW arbius.v_lost_stakes IS 'What validators lost by contestations: the sum of their rows of kind slash.';

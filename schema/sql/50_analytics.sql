@@ -23,14 +23,21 @@ FROM aidbox.v_tasks t;
 COMMENT ON VIEW analytics.tasks IS
     'One row per task of every network, with its state now in the same eight words for all (status) and in the network''s own (network_status).';
 
+-- One stage with a collation of its own would give it to all, and then no filter on stages could use an index.
 CREATE OR REPLACE VIEW analytics.tasks_by_stage AS
 SELECT * FROM arbius.v_tasks
 UNION ALL
 SELECT * FROM iexec.v_tasks
 UNION ALL
-SELECT * FROM koii.v_tasks
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality, t.stage COLLATE "default", t.stage_number
+FROM koii.v_tasks t
 UNION ALL
-SELECT * FROM aidbox.v_tasks;
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality, t.stage COLLATE "default", t.stage_number
+FROM aidbox.v_tasks t;
 COMMENT ON VIEW analytics.tasks_by_stage IS
     'analytics.tasks with what events alone tell of a task''s state, for filters by an index: stage (arbius), stage_number'
     ' (iexec).';
@@ -69,11 +76,10 @@ SELECT w.network,
        w.accepted,
        w.lost + coalesce(f.solutions, 0) AS lost,
        w.earned,
-       w.slashed + coalesce(l.amount, 0) AS slashed,
+       w.slashed,
        w.first_at,
        w.last_at
 FROM chain.worker_counts w
-LEFT JOIN arbius.v_lost_stakes l ON w.network = 'arbius' AND l.chain_id = w.chain_id AND l.account = w.worker
 LEFT JOIN (
     SELECT 'arbius' AS network, s.chain_id, s.solver, s.tasks AS solutions
     FROM arbius.solved_counts s

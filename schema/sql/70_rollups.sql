@@ -145,11 +145,14 @@ BEGIN
     DELETE FROM chain.day_counts;
     DELETE FROM chain.worker_counts;
     DELETE FROM chain.worker_days;
+    DELETE FROM chain.task_sums;
     PERFORM arbius.recount_tasks();
     PERFORM arbius.recount_contestations();
     PERFORM arbius.recount_solutions();
     PERFORM iexec.recount_tasks();
     PERFORM iexec.recount_contributions();
+    PERFORM arbius.recount_sums();
+    PERFORM arbius.recount_slashed();
 END
 $$;
 COMMENT ON FUNCTION analytics.recount() IS 'Count all entities anew.';

@@ -84,13 +84,14 @@ COMMENT ON FUNCTION analytics.moment(bigint, bigint, timestamptz) IS
     'The time at which a past block is looked at: at_time, else the newest time known up to the block. Raises an error'
     ' for a block that is not read and folded.';
 
+-- One pass over the tasks: only those that have changed since are folded again, and only live ones are judged.
 CREATE OR REPLACE FUNCTION arbius.tasks_at(chain_id bigint, block bigint, at_time timestamptz)
 RETURNS SETOF analytics.tasks -- its columns keep the collation that indexes on hex text need
 LANGUAGE sql STABLE
 AS $$
-    SELECT 'arbius'::text, c.name, t.chain_id,
+    SELECT 'arbius'::text, (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
            analytics.hex(t.address) COLLATE "C", analytics.hex(t.task_id) COLLATE "C",
-           CASE s.network_status
+           CASE s.network_status -- a function would be called for each row: it is not inlined around the look-ups
                WHEN 'open' THEN 'open'
                WHEN 'retracted' THEN 'cancelled'
                WHEN 'challengeable' THEN 'review'
@@ -103,35 +104,34 @@ AS $$
                WHEN 'contestation_failed' THEN 'succeeded'
            END,
            s.network_status,
-           analytics.hex(t.owner) COLLATE "C", analytics.hex(f.sender) COLLATE "C", analytics.hex(f.model) COLLATE "C",
-           f.fee::numeric, 'AIUS'::text, f.fee * 1e-18, f.blocktime,
-           coalesce(f.finished_at, f.claimed_at, f.retracted_at), f.submitted_block, f.last_block,
-           CASE WHEN f.last_block <= c.final_block THEN 'final' ELSE 'pending' END
+           analytics.hex(t.owner) COLLATE "C", analytics.hex(t.sender) COLLATE "C", analytics.hex(t.model) COLLATE "C",
+           t.fee::numeric, 'AIUS'::text, t.fee * 1e-18, t.blocktime,
+           CASE WHEN t.last_block <= $2 THEN coalesce(t.finished_at, t.claimed_at, t.retracted_at)
+                ELSE coalesce(p.finished_at, p.claimed_at, p.retracted_at) END,
+           CASE WHEN t.last_block <= $2 THEN t.submitted_block ELSE p.submitted_block END,
+           CASE WHEN t.last_block <= $2 THEN t.last_block ELSE p.last_block END,
+           CASE WHEN CASE WHEN t.last_block <= $2 THEN t.last_block ELSE p.last_block END
+                     <= (SELECT c.final_block FROM chain.chains c WHERE c.chain_id = t.chain_id)
+                THEN 'final' ELSE 'pending' END
     FROM arbius.tasks t
-    JOIN chain.chains c ON c.chain_id = t.chain_id
-    CROSS JOIN LATERAL (
-        SELECT t.model, t.fee, t.sender, t.blocktime, t.stage, t.solution_validator, t.solution_blocktime,
-               t.contested_at, t.yeas, t.nays, t.finished_at, t.claimed_at, t.retracted_at, t.submitted_block,
-               t.last_block, t.last_at
-        WHERE t.last_block <= $2
-        UNION ALL
-        SELECT p.model, p.fee, p.sender, p.blocktime, p.stage, p.solution_validator, p.solution_blocktime,
-               p.contested_at, p.yeas, p.nays, p.finished_at, p.claimed_at, p.retracted_at, p.submitted_block,
-               p.last_block, p.last_at
-        FROM arbius.fold_tasks($1, ARRAY[t.address], ARRAY[t.task_id], $2) p
-        WHERE t.last_block > $2
-    ) AS f
     LEFT JOIN LATERAL (
-        SELECT l.network_status
-        FROM arbius.live_state(t.chain_id, t.address, f.stage, f.solution_validator,
-                               coalesce(f.solution_blocktime, f.last_at), coalesce(f.contested_at, f.last_at),
-                               f.yeas + f.nays, $3, $2) l
-    ) AS v ON f.stage IN ('solved', 'contested')
+        SELECT x.* FROM arbius.fold_tasks($1, ARRAY[t.address], ARRAY[t.task_id], $2) x WHERE t.last_block > $2 OFFSET 0
+    ) AS p ON true
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN f.stage IN ('solved', 'contested') THEN v.network_status
-                    WHEN f.stage <> 'finished' THEN f.stage END AS network_status
+        SELECT CASE
+            WHEN t.last_block > $2 THEN (
+                SELECT l.network_status FROM arbius.live_state(
+                    t.chain_id, t.address, p.stage, p.solution_validator, coalesce(p.solution_blocktime, p.last_at),
+                    coalesce(p.contested_at, p.last_at), p.yeas + p.nays, $3, $2) l)
+            WHEN t.stage IN ('solved', 'contested') THEN (
+                SELECT l.network_status FROM arbius.live_state(
+                    t.chain_id, t.address, t.stage, t.solution_validator, coalesce(t.solution_blocktime, t.last_at),
+                    coalesce(t.contested_at, t.last_at), t.yeas + t.nays, $3, $2) l)
+            WHEN t.stage <> 'finished' THEN t.stage
+        END AS network_status
     ) AS s
     WHERE t.chain_id = $1 AND (t.submitted_block IS NULL OR t.submitted_block <= $2)
+      AND (t.last_block <= $2 OR p.task_id IS NOT NULL)
 $$;
 COMMENT ON FUNCTION arbius.tasks_at(bigint, bigint, timestamptz) IS
     'Tasks of Arbius as they were at a block and time, as analytics.tasks_at shows them.';
@@ -140,40 +140,44 @@ CREATE OR REPLACE FUNCTION iexec.tasks_at(chain_id bigint, block bigint, at_time
 RETURNS SETOF analytics.tasks -- its columns keep the collation that indexes on hex text need
 LANGUAGE sql STABLE
 AS $$
-    SELECT 'iexec'::text, c.name, t.chain_id,
+    SELECT 'iexec'::text, (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
            analytics.hex(t.address) COLLATE "C", analytics.hex(t.taskid) COLLATE "C",
-           CASE
-               WHEN f.status = 3 THEN 'succeeded'
-               WHEN f.status = 4 THEN 'failed'
-               WHEN $3 >= iexec.deadline(f.start_time, t.timeref, 10) THEN 'claimable'
-               WHEN f.status = 2 THEN 'review'
-               WHEN f.status = 1 THEN 'running'
-               ELSE 'open'
+           CASE s.network_status
+               WHEN 'COMPLETED' THEN 'succeeded'
+               WHEN 'FAILED' THEN 'failed'
+               WHEN 'TIMEOUT' THEN 'claimable'
+               WHEN 'REVEALING' THEN 'review'
+               WHEN 'ACTIVE' THEN 'running'
+               WHEN 'UNSET' THEN 'open'
            END,
-           CASE
-               WHEN f.status = 3 THEN 'COMPLETED'
-               WHEN f.status = 4 THEN 'FAILED'
-               WHEN $3 >= iexec.deadline(f.start_time, t.timeref, 10) THEN 'TIMEOUT'
-               WHEN f.status = 2 THEN 'REVEALING'
-               WHEN f.status = 1 THEN 'ACTIVE'
-               ELSE 'UNSET'
-           END,
-           analytics.hex(t.requester) COLLATE "C", analytics.hex(f.payer) COLLATE "C",
+           s.network_status,
+           analytics.hex(t.requester) COLLATE "C",
+           analytics.hex(CASE WHEN t.last_block <= $2 THEN t.payer ELSE p.payer END) COLLATE "C",
            analytics.hex(t.app) COLLATE "C",
-           f.fee::numeric, 'RLC'::text, f.fee / 1e9, f.start_time, coalesce(f.finalized_at, f.claimed_at),
-           f.deal_block, f.last_block,
-           CASE WHEN f.last_block <= c.final_block THEN 'final' ELSE 'pending' END
+           CASE WHEN t.last_block <= $2 THEN t.fee ELSE p.fee END::numeric, 'RLC'::text,
+           CASE WHEN t.last_block <= $2 THEN t.fee ELSE p.fee END / 1e9,
+           t.start_time,
+           CASE WHEN t.last_block <= $2 THEN coalesce(t.finalized_at, t.claimed_at)
+                ELSE coalesce(p.finalized_at, p.claimed_at) END,
+           CASE WHEN t.last_block <= $2 THEN t.deal_block ELSE p.deal_block END,
+           CASE WHEN t.last_block <= $2 THEN t.last_block ELSE p.last_block END,
+           CASE WHEN CASE WHEN t.last_block <= $2 THEN t.last_block ELSE p.last_block END
+                     <= (SELECT c.final_block FROM chain.chains c WHERE c.chain_id = t.chain_id)
+                THEN 'final' ELSE 'pending' END
     FROM iexec.tasks t
-    JOIN chain.chains c ON c.chain_id = t.chain_id
+    LEFT JOIN LATERAL (
+        SELECT x.* FROM iexec.fold_tasks($1, ARRAY[t.address], ARRAY[t.taskid], $2) x WHERE t.last_block > $2 OFFSET 0
+    ) AS p ON true
     CROSS JOIN LATERAL (
-        SELECT t.status, t.start_time, t.payer, t.fee, t.finalized_at, t.claimed_at, t.deal_block, t.last_block
-        WHERE t.last_block <= $2
-        UNION ALL
-        SELECT p.status, p.start_time, p.payer, p.fee, p.finalized_at, p.claimed_at, p.deal_block, p.last_block
-        FROM iexec.fold_tasks($1, ARRAY[t.address], ARRAY[t.taskid], $2) p
-        WHERE t.last_block > $2
-    ) AS f
+        SELECT CASE
+            WHEN f.status = 3 THEN 'COMPLETED'
+            WHEN f.status = 4 THEN 'FAILED'
+            ELSE iexec.live_status(f.status, $3, t.start_time, t.timeref)
+        END AS network_status
+        FROM (SELECT CASE WHEN t.last_block <= $2 THEN t.status ELSE p.status END AS status) AS f
+    ) AS s
     WHERE t.chain_id = $1 AND (t.deal_block IS NULL OR t.deal_block <= $2)
+      AND (t.last_block <= $2 OR p.taskid IS NOT NULL)
 $$;
 COMMENT ON FUNCTION iexec.tasks_at(bigint, bigint, timestamptz) IS
     'Tasks of iExec as they were at a block and time, as analytics.tasks_at shows them.';

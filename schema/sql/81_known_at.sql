@@ -245,12 +245,21 @@ BEGIN
         chain, ARRAY(SELECT k.address FROM analytics.keys(settings) k ORDER BY k.address, k.key),
         ARRAY(SELECT k.key::bigint FROM analytics.keys(settings) k ORDER BY k.address, k.key), to_block) f;
     -- tasks_at itself folds a row whose last block is a later one; a row without events shows nothing then.
-    INSERT INTO arbius.tasks (chain_id, address, task_id, suggestions, stage, last_block, last_at)
-    SELECT chain, k.address, k.key::bytea, 0, 'open', to_block + 1, known_at FROM analytics.keys(solved) k
-    ON CONFLICT (chain_id, address, task_id) DO UPDATE SET last_block = excluded.last_block, submitted_block = NULL;
-    INSERT INTO iexec.tasks (chain_id, address, taskid, status, contribution_count, reopen_count, last_block)
-    SELECT chain, k.address, k.key::bytea, 0, 0, 0, to_block + 1 FROM analytics.keys(jobs) k
-    ON CONFLICT (chain_id, address, taskid) DO UPDATE SET last_block = excluded.last_block, deal_block = NULL;
+    INSERT INTO arbius.tasks
+        (chain_id, address, task_id, model, fee, sender, blocktime, suggestions, stage, last_block, last_at)
+    SELECT chain, k.address, k.key::bytea, f.model, f.fee, f.sender, f.blocktime, 0, 'open', to_block + 1, known_at
+    FROM analytics.keys(solved) k
+    LEFT JOIN LATERAL arbius.fold_tasks(chain, ARRAY[k.address], ARRAY[k.key::bytea], to_block) f ON true
+    ON CONFLICT (chain_id, address, task_id) DO UPDATE
+        SET last_block = excluded.last_block, submitted_block = NULL, model = excluded.model, fee = excluded.fee,
+            sender = excluded.sender, blocktime = excluded.blocktime;
+    INSERT INTO iexec.tasks
+        (chain_id, address, taskid, start_time, status, contribution_count, reopen_count, last_block)
+    SELECT chain, k.address, k.key::bytea, f.start_time, 0, 0, 0, to_block + 1
+    FROM analytics.keys(jobs) k
+    LEFT JOIN LATERAL iexec.fold_tasks(chain, ARRAY[k.address], ARRAY[k.key::bytea], to_block) f ON true
+    ON CONFLICT (chain_id, address, taskid) DO UPDATE
+        SET last_block = excluded.last_block, deal_block = NULL, start_time = excluded.start_time;
 END
 $$;
 COMMENT ON FUNCTION analytics.put_back(bigint, timestamptz, bigint, bigint) IS

@@ -18,27 +18,34 @@ CREATE OR REPLACE VIEW arbius.v_idle AS
         s.chain_id,
         analytics.hex(s.address) COLLATE "C" AS contract,
         analytics.hex(s.task_id) COLLATE "C" AS task_id,
-        l.network_status AS reason,
+        'claimable'::text AS reason,
         'worker'::text AS role,
         analytics.hex(s.validator) COLLATE "C" AS account,
         s.stake::numeric AS stake,
-        CASE l.network_status
-            WHEN 'claimable' THEN (SELECT t.fee FROM arbius.tasks t
-                                   WHERE t.chain_id = s.chain_id AND t.address = s.address AND t.task_id = s.task_id)
-        END::numeric AS gain,
+        (SELECT t.fee FROM arbius.tasks t
+         WHERE t.chain_id = s.chain_id AND t.address = s.address AND t.task_id = s.task_id)::numeric AS gain,
         'AIUS'::text AS token,
         s.blocktime AS begun_at,
         l.deadline AS since,
         NULL::timestamptz AS until,
-        CASE l.network_status WHEN 'claimable' THEN 'claim' END AS action,
+        'claim'::text AS action,
         NULL::text COLLATE "C" AS sender,
-        CASE l.network_status WHEN 'claimable' THEN analytics.hex(s.address) END COLLATE "C" AS call_to,
-        CASE l.network_status WHEN 'claimable' THEN arbius.claim_call(s.task_id) END COLLATE "C" AS call_data,
+        analytics.hex(s.address) COLLATE "C" AS call_to,
+        arbius.claim_call(s.task_id) COLLATE "C" AS call_data,
         arbius.hindrance(s.chain_id, s.address) AS lacks
  FROM arbius.solutions s
  CROSS JOIN LATERAL arbius.live_state(
-     s.chain_id, s.address, s.stage, s.validator, coalesce(s.blocktime, s.last_at), NULL, 0, NULL, NULL) AS l
- WHERE s.stage = 'solved' AND l.network_status IN ('claimable', 'forfeited')
+     s.chain_id, s.address, s.stage, s.validator, s.blocktime, NULL, 0, NULL, NULL) AS l
+ WHERE s.stage = 'solved' AND l.network_status = 'claimable'
+   AND s.blocktime < (SELECT max(e.now - e.claim) FROM arbius.v_engines e) -- what is younger is challengeable
+ ORDER BY s.blocktime DESC)
+UNION ALL
+(SELECT 'arbius'::text, (SELECT c.name FROM chain.chains c WHERE c.chain_id = s.chain_id), s.chain_id,
+        analytics.hex(s.address) COLLATE "C", analytics.hex(s.task_id) COLLATE "C",
+        'forfeited'::text, 'worker'::text, analytics.hex(s.validator) COLLATE "C", s.stake::numeric,
+        NULL::numeric, 'AIUS'::text, s.blocktime, s.since, NULL::timestamptz, NULL::text, NULL::text COLLATE "C",
+        NULL::text COLLATE "C", NULL::text COLLATE "C", arbius.hindrance(s.chain_id, s.address)
+ FROM arbius.v_forfeited s
  ORDER BY s.blocktime DESC)
 UNION ALL
 (SELECT 'arbius'::text, (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
@@ -76,14 +83,14 @@ UNION ALL
         'settle'::text, NULL::text COLLATE "C", analytics.hex(d.address) COLLATE "C",
         arbius.finish_call(d.task_id, d.yeas + d.nays) COLLATE "C", arbius.hindrance(d.chain_id, d.address)
  FROM arbius.contestations d
- CROSS JOIN LATERAL (
-     SELECT x.voter, row_number() OVER (ORDER BY x.block_number, x.log_index) AS place
-     FROM arbius.votes x
-     WHERE x.chain_id = d.chain_id AND x.address = d.address AND x.task_id = d.task_id
-       AND x.yea = (d.outcome = 'succeeded')
- ) AS v
- WHERE d.outcome IS NOT NULL AND v.place > d.finish_start_index
+ JOIN arbius.votes v ON v.chain_id = d.chain_id AND v.address = d.address
+     AND v.task_id = ANY (ARRAY[d.task_id]) AND d.task_id = ANY (ARRAY[v.task_id]) -- a join by = would hash them all
+ WHERE d.outcome IS NOT NULL AND v.yea = (d.outcome = 'succeeded')
    AND d.finish_start_index < CASE d.outcome WHEN 'succeeded' THEN d.yeas ELSE d.nays END
+   AND d.finish_start_index <= ( -- the votes of its side before it
+       SELECT count(*) FROM arbius.votes x
+       WHERE x.chain_id = d.chain_id AND x.address = d.address AND x.task_id = d.task_id AND x.yea = v.yea
+         AND (x.block_number, x.log_index) < (v.block_number, v.log_index))
  ORDER BY d.blocktime DESC)
 UNION ALL
 (SELECT 'arbius'::text, (SELECT c.name FROM chain.chains c WHERE c.chain_id = r.chain_id), r.chain_id,
@@ -114,15 +121,7 @@ SELECT 'arbius'::text AS network,
             THEN 'forfeited' ELSE 'claimable' END AS becomes,
        analytics.hex(t.owner) COLLATE "C" AS requester,
        analytics.hex(s.validator) COLLATE "C" AS worker
-FROM (
-    SELECT o.chain_id, o.address, c.name AS chain, analytics.now(o.chain_id) AS now, p.claim, p.vote,
-           p.loss_blocks_claims
-    FROM chain.sources o
-    JOIN chain.chains c USING (chain_id)
-    CROSS JOIN LATERAL arbius.parameters_at(o.chain_id, o.address, NULL) AS p
-    WHERE o.network = 'arbius' AND o.role = 'engine'
-    OFFSET 0
-) AS e
+FROM arbius.v_engines e
 JOIN arbius.solutions s ON s.chain_id = e.chain_id AND s.address = e.address AND s.stage = 'solved'
     AND s.blocktime >= e.now - e.claim
 JOIN arbius.tasks t ON t.chain_id = s.chain_id AND t.address = s.address AND t.task_id = s.task_id

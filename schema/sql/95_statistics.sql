@@ -85,11 +85,9 @@ AS $$
            analytics.percentile(array_agg(l.seconds), array_agg(l.n), 0.9),
            analytics.percentile(array_agg(l.seconds), array_agg(l.n), 0.99)
     FROM (
-        SELECT extract(epoch FROM s.blocktime - t.blocktime)::bigint AS seconds, count(*) AS n
-        FROM arbius.solutions s
-        JOIN arbius.tasks t ON t.chain_id = s.chain_id AND t.address = s.address AND t.task_id = s.task_id
-        WHERE $1 = 'arbius' AND analytics.hex(s.validator) COLLATE "C" = analytics.hex($3) AND s.chain_id = $2
-        GROUP BY 1
+        SELECT s.seconds, s.n
+        FROM chain.task_sums s
+        WHERE $1 = 'arbius' AND s.network = 'arbius' AND s.chain_id = $2 AND s.what = 'work' AND s.who = $3 AND s.n > 0
         UNION ALL
         SELECT extract(epoch FROM w.contributed_at - t.start_time)::bigint, count(*)
         FROM iexec.contributions w
@@ -112,24 +110,21 @@ SELECT w.network,
        w.lost + coalesce(f.forfeited, 0) AS lost,
        w.submitted - w.accepted - w.lost - coalesce(f.forfeited, 0) AS pending,
        w.earned,
-       w.slashed + coalesce(s.amount, 0) AS slashed,
+       w.slashed,
        w.first_at,
        w.last_at,
        l.p50_seconds,
        l.p90_seconds,
        l.p99_seconds
 FROM chain.worker_counts w
-LEFT JOIN LATERAL (
-    SELECT count(*) AS forfeited FROM arbius.v_idle i
-    WHERE w.network = 'arbius' AND i.reason = 'forfeited' AND i.role = 'worker'
-      AND i.chain_id = w.chain_id AND i.account = analytics.hex(w.worker)
-) AS f ON true
-LEFT JOIN arbius.v_lost_stakes s ON w.network = 'arbius' AND s.chain_id = w.chain_id AND s.account = w.worker
+LEFT JOIN (
+    SELECT s.chain_id, s.solver, s.tasks AS forfeited FROM arbius.solved_counts s WHERE s.network_status = 'forfeited'
+) AS f ON w.network = 'arbius' AND f.chain_id = w.chain_id AND f.solver = w.worker
 CROSS JOIN LATERAL analytics.work_latency(w.network, w.chain_id, w.worker) AS l
 WHERE w.submitted > 0;
 COMMENT ON VIEW analytics.worker_records IS
-    'analytics.workers with what is undecided and how long after a task''s submission the worker handed in its work. Ask for one'
-    ' worker: the latencies read all its work.';
+    'analytics.workers with what is undecided and how long after a task''s submission the worker handed in its work. Of iExec'
+    ' ask for one worker: the latencies read all its work.';
 COMMENT ON COLUMN analytics.worker_records.lost IS 'rejected, outvoted, not revealed in time, or forfeited';
 COMMENT ON COLUMN analytics.worker_records.pending IS 'neither accepted nor lost yet, or expired with its task';
 COMMENT ON COLUMN analytics.worker_records.earned IS 'smallest unit of the network''s token: rewards';
@@ -152,15 +147,32 @@ SELECT s.network,
        s.first_at,
        s.last_at
 FROM (
-    SELECT 'arbius'::text AS network, t.chain_id, analytics.hex(t.address) COLLATE "C" AS contract,
-           analytics.hex(t.model) COLLATE "C" AS subject, count(*) AS tasks,
-           count(*) FILTER (WHERE t.stage IN ('claimed', 'contestation_failed')) AS succeeded,
-           count(*) FILTER (WHERE t.stage = 'contestation_succeeded') AS failed,
-           count(*) FILTER (WHERE t.contested_at IS NOT NULL) AS disputed,
-           count(*) FILTER (WHERE t.stage = 'retracted') AS cancelled,
-           sum(t.fee) AS fees, min(t.blocktime) AS first_at, max(t.blocktime) AS last_at
-    FROM arbius.tasks t
-    GROUP BY t.chain_id, t.address, t.model
+    SELECT 'arbius'::text AS network, m.chain_id, analytics.hex(m.address) COLLATE "C" AS contract,
+           nullif(analytics.hex(m.who), '0x') COLLATE "C" AS subject, m.tasks, m.succeeded, m.failed, m.disputed,
+           m.cancelled, CASE WHEN m.who <> '' THEN m.fees END AS fees, first.at AS first_at, last.at AS last_at
+    FROM (
+        SELECT s.chain_id, s.address, s.who, coalesce(sum(s.n) FILTER (WHERE s.what = 'task'), 0)::bigint AS tasks,
+               coalesce(sum(s.n) FILTER (WHERE s.what = 'succeeded'), 0)::bigint AS succeeded,
+               coalesce(sum(s.n) FILTER (WHERE s.what = 'failed'), 0)::bigint AS failed,
+               coalesce(sum(s.n) FILTER (WHERE s.what = 'disputed'), 0)::bigint AS disputed,
+               coalesce(sum(s.n) FILTER (WHERE s.what = 'cancelled'), 0)::bigint AS cancelled,
+               sum(s.amount) AS fees
+        FROM chain.task_sums s
+        WHERE s.network = 'arbius' AND s.what IN ('task', 'succeeded', 'failed', 'disputed', 'cancelled') AND s.n > 0
+        GROUP BY s.chain_id, s.address, s.who
+    ) AS m
+    LEFT JOIN LATERAL (
+        SELECT t.blocktime AS at FROM arbius.tasks t
+        WHERE analytics.hex(t.model) COLLATE "C" = analytics.hex(m.who) AND t.chain_id = m.chain_id
+          AND t.address = m.address AND t.blocktime IS NOT NULL
+        ORDER BY t.blocktime LIMIT 1
+    ) AS first ON true
+    LEFT JOIN LATERAL (
+        SELECT t.blocktime AS at FROM arbius.tasks t
+        WHERE analytics.hex(t.model) COLLATE "C" = analytics.hex(m.who) AND t.chain_id = m.chain_id
+          AND t.address = m.address AND t.blocktime IS NOT NULL
+        ORDER BY t.blocktime DESC LIMIT 1
+    ) AS last ON true
     UNION ALL
     SELECT 'iexec', t.chain_id, analytics.hex(t.address) COLLATE "C", analytics.hex(t.app) COLLATE "C", count(*),
            count(*) FILTER (WHERE t.status = 3), count(*) FILTER (WHERE t.status = 4), 0, 0, sum(t.fee),

@@ -75,7 +75,7 @@ def opened(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-COUNTS = ("day_counts", "worker_counts", "worker_days")  # made anew from the entities by every upgrade
+COUNTS = ("day_counts", "worker_counts", "worker_days", "task_sums")  # made anew from the entities by every upgrade
 
 COLUMNS = """
     SELECT n.nspname, c.relname, array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = ''),

@@ -172,6 +172,13 @@ LISTS = [
     ("tasks", ("owner=0xab*",), ("ix_tasks_owner_hex", "ix_tasks_requester_hex")),
     ("tasks", ("status=disputed",), ("ix_tasks_stage ",)),
     ("tasks", ("status=claimable",), ("ix_tasks_stage ", "ix_tasks_status ")),
+    ("disputes", ("task_id=0xab",), ("ix_contestations_task_id_hex",)),
+    ("disputes", ("against=0xab",), ("ix_contestations_solver_hex",)),
+    ("claimable", ("action=settle", "account=0xab"), ("ix_votes_voter_hex",)),
+    ("claimable", ("action=settle",), ("ix_contestations_unsettled",)),
+    ("payments", ("kind=slash",), ("ix_solutions_slashed", "ix_contestations_slash")),
+    ("subjects", (), ("pk_task_sums", "ix_tasks_model_hex")),
+    ("worker_records", (), ("pk_task_sums",)),
 ]
 SMALL = {"sources", "chains", "groups", "withdraw_requests", "categories", "parameters", "worker_counts", "workerpools"}
 
@@ -202,6 +209,16 @@ def test_pages_of_what_is_claimable_merge_by_index(filled: str) -> None:
     assert "Merge Append" in plan
     assert "Index Scan Backward using ix_solutions_solved on" in plan
     assert "Index Scan Backward using ix_tasks_live on" in plan
+
+
+def test_a_stage_is_found_by_its_index_in_the_view_of_all_networks(filled: str) -> None:
+    query = (
+        "EXPLAIN SELECT * FROM analytics.tasks_by_stage WHERE stage = 'contested' ORDER BY submitted_at DESC LIMIT 9"
+    )
+    with psycopg.connect(filled) as connection:
+        connection.execute("SET enable_seqscan = off")
+        plan = "\n".join(row[0] for row in connection.execute(query))
+    assert "Index Scan Backward using ix_tasks_stage on" in plan
 
 
 def test_every_view_and_column_is_documented_for_the_reader(filled: str) -> None:

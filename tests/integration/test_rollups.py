@@ -65,6 +65,21 @@ WORKERS = """
 BY_STATUS = (
     "SELECT network, chain, chain_id, status, count(*) FROM analytics.tasks GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"
 )
+SUBJECTS = """
+    SELECT chain, contract, subject, count(*),
+           count(*) FILTER (WHERE network_status IN ('claimed', 'contestation_failed')),
+           count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE EXISTS (
+               SELECT FROM analytics.disputes d
+               WHERE d.chain_id = t.chain_id AND d.contract = t.contract AND d.task_id = t.task_id)),
+           count(*) FILTER (WHERE status = 'cancelled'), sum(fee), min(submitted_at), max(submitted_at)
+    FROM analytics.tasks t WHERE network = 'arbius' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+LATENCIES = """
+    SELECT chain, worker, percentile_disc(ARRAY[0.5, 0.9, 0.99]) WITHIN GROUP (
+               ORDER BY extract(epoch FROM w.submitted_at - t.submitted_at)::bigint)
+    FROM analytics.work w JOIN analytics.tasks t USING (network, chain, contract, task_id)
+    WHERE network = 'arbius' GROUP BY 1, 2 ORDER BY 1, 2
+"""
 IN_PIECES = """
     WITH old AS (DELETE FROM chain.reads RETURNING *)
     INSERT INTO chain.reads (chain_id, group_id, from_block, to_block, provider, requested_at, elapsed_ms, answer_bytes,
@@ -77,6 +92,10 @@ KEPT = {
     DAILY: "SELECT * FROM analytics.daily ORDER BY 1, 2, 3",
     WORKERS: "SELECT * FROM analytics.workers ORDER BY 1, 2, 3",
     BY_STATUS: "SELECT * FROM analytics.status_counts ORDER BY 1, 2, 4",
+    SUBJECTS: """SELECT chain, contract, subject, tasks, succeeded, failed, disputed, cancelled, fees, first_at, last_at
+        FROM analytics.subjects WHERE network = 'arbius' ORDER BY 1, 2, 3""",
+    LATENCIES: """SELECT chain, worker, ARRAY[p50_seconds, p90_seconds, p99_seconds]
+        FROM analytics.worker_records WHERE network = 'arbius' ORDER BY 1, 2""",
 }
 
 
@@ -186,7 +205,7 @@ def test_counts_after_rollbacks(filled: str) -> None:
 def test_counts_after_a_rebuild(filled: str) -> None:
     wanted = {query: ask(filled, query) for query in KEPT.values()}
     forget_folds(filled)
-    assert [ask(filled, query) for query in KEPT.values()] == [[], [], []]
+    assert [ask(filled, query) for query in KEPT.values()] == [[] for _ in KEPT]
     with transaction(filled) as connection:
         for _, _, chain_id in RECORDED:
             fold.fold_chain(connection, chain_id)
