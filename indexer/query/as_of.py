@@ -1,12 +1,13 @@
 """Tasks as they were at a block or a time, or as they were shown then; what is not covered is refused, not guessed."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from indexer.errors import NotFound, UsageError
-from indexer.query.asking import Query, Steps, ask, may_refuse
+from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from schema.analytics import tasks
 from schema.chain import chains
 
@@ -18,11 +19,12 @@ def one_of(as_of: str | None, known_at: str | None) -> None:
 
 
 class Past(NamedTuple):
-    """One chain at a moment of the past. `at_time` is None where only the block was given."""
+    """One chain at a moment of the past: what had happened up to `block`, as it stood at `at_time`."""
 
     chain_id: int
     block: int
-    at_time: datetime | None
+    at_time: datetime
+    kind: str = "evm"
 
 
 def resolve(connection: sa.Connection, text: str, chain: str | None = None) -> list[Past]:
@@ -37,28 +39,38 @@ def resolve_steps(text: str, chain: str | None = None) -> Steps[list[Past]]:
     not there, NotCovered for what is not read.
     """
     known = yield from _chains(chain)
-    wanted = sorted(known.values())
-    if text.isdecimal():
-        if len(wanted) != 1:
-            raise UsageError(f"Block {text} can be of any of {', '.join(sorted(known))}: add the filter chain=NAME.")
-        past = [Past(wanted[0], int(text), None)]
-    else:
-        moment = _time(text)
-        past = []
-        for number in wanted:
-            block = yield from _told(sa.func.analytics.block_at(number, moment))
-            past.append(Past(number, block, moment))
-    for there in past:
-        yield from _told(sa.func.analytics.moment(*there))
+    by_block = text.isdecimal()
+    if by_block and len(known) != 1:
+        names = ", ".join(row["name"] for row in known)
+        raise UsageError(f"Block {text} can be of any of {names}: add the filter chain=NAME.")
+    given = None if by_block else _time(text)
+    past = []
+    for row in known:
+        number = row["chain_id"]
+        block = int(text) if by_block else (yield from _told(sa.func.analytics.block_at(number, given)))
+        moment = yield from _told(sa.func.analytics.moment(number, block, given))
+        past.append(Past(number, block, moment, row["kind"]))
     return past
 
 
-def tasks_at(past: list[Past]) -> sa.Subquery:
-    """`analytics.tasks` as of then, to select from."""
+def tasks_at(past: Sequence[Past]) -> list[sa.TableValuedAlias]:
+    """`analytics.tasks` as of then, in parts, each to select from: only one of them alone can be read in an index's
+    order. The moments are those of `resolve`, which has refused what is not read."""
     columns = [sa.column(column.name, column.type) for column in tasks.c]
-    parts = [sa.select(sa.func.analytics.tasks_at(*there).table_valued(*columns).alias(f"at_{n}")) for n, there in
-             enumerate(past)]  # fmt: skip
-    return sa.union_all(*parts).subquery("tasks")
+    made = [function for there in past for function in _FUNCTIONS[there.kind](there)]
+    return [function.table_valued(*columns).alias("tasks") for function in made]
+
+
+_FUNCTIONS: dict[str, Callable[[Past], Sequence[sa.Function[Any]]]] = {
+    "evm": lambda then: (sa.func.arbius.tasks_at(*then[:3]), sa.func.iexec.tasks_at(*then[:3])),
+    "k2": lambda then: (sa.func.koii.tasks_at(*then[:2]),),
+    "aidbox": lambda then: (sa.func.aidbox.tasks_at(*then[:3]),),
+}
+
+
+def newest(past: Sequence[Past]) -> datetime | None:
+    """A time after which none of these tasks was submitted; None: that is not known of snapshots."""
+    return max((then.at_time for then in past), default=None) if all(then.kind == "evm" for then in past) else None
 
 
 def known_at_steps(text: str, chain: str | None = None, task: str | None = None) -> Steps[sa.Subquery]:
@@ -67,22 +79,22 @@ def known_at_steps(text: str, chain: str | None = None, task: str | None = None)
     Koii's snapshots and Aidbox's versions are not taken back by reorgs, so only EVM chains are asked. Raises UsageError
     for what is no time and for another kind of chain, NotFound for a chain that is not there.
     """
-    known = yield from _chains(chain, kind="evm")
+    known = [row["chain_id"] for row in (yield from _chains(chain)) if row["kind"] == "evm"]
     if not known:
         raise UsageError("What was known at a time is kept of EVM chains only; --as-of works for the others.")
     columns = [sa.column(column.name, column.type) for column in tasks.c]
-    asked = [sa.func.analytics.tasks_known_at(number, _time(text), None, task) for number in sorted(known.values())]
+    asked = [sa.func.analytics.tasks_known_at(number, _time(text), None, task) for number in known]
     parts = [sa.select(then.table_valued(*columns).alias(f"known_{n}")) for n, then in enumerate(asked)]
     return sa.union_all(*parts).subquery("tasks")
 
 
-def _chains(name: str | None, kind: str | None = None) -> Steps[dict[str, int]]:
-    """Name -> chain id: of the chain `name` alone where one is given, and of one kind where that is given."""
+def _chains(name: str | None) -> Steps[list[Row]]:
+    """Name, chain_id and kind by name: of the chain `name` alone where one is given."""
     rows = yield sa.select(chains.c.name, chains.c.chain_id, chains.c.kind).order_by(chains.c.name)
     if name is not None and name not in (row["name"] for row in rows):
         there = ", ".join(row["name"] for row in rows) or "none"
         raise NotFound(f"There is no chain {name!r} in the database; there are {there}.")
-    return {row["name"]: row["chain_id"] for row in rows if name in (None, row["name"]) and kind in (None, row["kind"])}
+    return [row for row in rows if name in (None, row["name"])]
 
 
 def _time(text: str) -> datetime:

@@ -17,18 +17,19 @@ STATUSES = ("open", "running", "review", "disputed", "claimable", "succeeded", "
 NETWORKS = ("arbius", "iexec", "koii", "aidbox")
 _CHOICES = {"status": STATUSES, "network": NETWORKS}
 
-Listed = sa.TableClause | sa.Subquery
+Listed = sa.TableClause | sa.Subquery | sa.TableValuedAlias
 
 
-def condition(view: Listed, text: str) -> sa.ColumnElement[bool]:
+def condition(view: Listed, text: str, works: int | None = None) -> sa.ColumnElement[bool]:
     """What `text` asks of a row of `view`. Raises UsageError for an unknown name, operator or value.
 
-    Tasks also have `owner`, which is the requester, and `worker`: tasks that this account worked on.
+    Tasks also have `owner`, which is the requester, and `worker`: tasks that this account worked on; `works`: only
+    those of so many of its newest works.
     """
     name, operator, value = parts(text)
     whose = view.name.removeprefix("v_")  # of one network
     if whose == "tasks" and name == "worker" and operator == "=":
-        return _worked_on(view, value.lower() if value.startswith("0x") else value)
+        return _worked_on(view, value, works)
     if whose == "tasks" and name == "owner":
         name = "requester"
     column = view.c[nearest_or_fail(name, view.c.keys(), f"column of {whose}")]
@@ -89,9 +90,19 @@ def _number(value: Any, bound: Any) -> Any:
     return value
 
 
-def _worked_on(view: Listed, worker: str) -> sa.ColumnElement[bool]:
+def works_of(worker: str) -> sa.Select[Any]:
+    """The works of an account whose time is known, newest first."""
+    known = work.c.worker == value_of(work.c.worker, worker), work.c.submitted_at.is_not(None)
+    return sa.select(work).where(*known).order_by(work.c.submitted_at.desc())
+
+
+def _worked_on(view: Listed, worker: str, works: int | None) -> sa.ColumnElement[bool]:
     names = ("chain_id", "contract", "task_id")
-    mine = sa.select(*(work.c[name] for name in names)).where(work.c.worker == worker)
+    if works is None:
+        mine = sa.select(*(work.c[name] for name in names)).where(work.c.worker == value_of(work.c.worker, worker))
+    else:
+        some = works_of(worker).limit(constant(works)).subquery()
+        mine = sa.select(*(some.c[name] for name in names))
     return sa.tuple_(*(view.c[name] for name in names)).in_(mine)
 
 

@@ -5,15 +5,15 @@ import binascii
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from indexer.errors import UsageError
-from indexer.query.as_of import known_at_steps, one_of, resolve_steps, tasks_at
+from indexer.query.as_of import known_at_steps, newest, one_of, resolve_steps, tasks_at
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
-from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of
+from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of, works_of
 from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts, tasks_of
 
 __all__ = ["STATUSES", "Listing", "Page", "listed", "nearest_or_fail", "page_of", "rows", "tasks_by_status"]
@@ -28,6 +28,7 @@ STAGES: dict[str, tuple[tuple[str, str, object], ...]] = {
     "cancelled": (("arbius", "stage", "retracted"),),
 }
 """Status -> the stages (network, column of its view of tasks, value) that tasks of this status can have."""
+FIRST_WORKS = 4  # times a page: how many of a worker's newest works are looked at first
 DECIDING = ("open", "contested", "contestation_succeeded", "retracted", 4)
 """Stages that leave no other status: asking for it, too, would make PostgreSQL expect few rows, and sort them all."""
 
@@ -56,24 +57,28 @@ class Listing:
             *view.c.keys()
         ]
 
-    def query(self, past: sa.Subquery | None = None) -> sa.Select[Any]:
+    def query(
+        self, past: Sequence[Listed] | None = None, *, upto: datetime | None = None, works: int | None = None
+    ) -> sa.Select[Any]:
         """The query, of `past` instead of the view where given: the names, then what its order goes by.
 
-        Raises UsageError for unknown names and values.
+        `upto`: there is nothing later. `works`: of the filter `worker` only so many newest works count. Raises
+        UsageError for unknown names and values.
         """
-        names = self.names
-        view: Listed = VIEWS[self.name] if past is None else past
-        if past is None and (self.as_of or self.known_at) is not None and self.name != "tasks":
+        names, view = self.names, VIEWS[self.name]
+        if (self.as_of or self.known_at) is not None and self.name != "tasks":
             raise UsageError("Only tasks are known as of the past: `query tasks --as-of …` or `--known-at …`.")
         one_of(self.as_of, self.known_at)
-        conditions = [condition(view, text) for text in self.filters]
-        if past is None and self.name == "tasks" and (stages := _stages(self.filters)):
-            parts = [_staged(self.filters, *stage) for stage in stages]
+        conditions = [condition(view, text, works) for text in self.filters]
+        if past is not None:
+            parts: list[Part] = [(then, [condition(then, text) for text in self.filters]) for then in past]
+        elif self.name == "tasks" and (stages := _stages(self.filters)):
+            parts = [_staged(self.filters, works, *stage) for stage in stages]
             staged = {network for places in STAGES.values() for network, _, _ in places}
             parts.append((view, [*conditions, view.c.network.not_in([*map(constant, sorted(staged))])]))
         else:
             parts = [(view, conditions)]
-        return _newest(parts, names, self)
+        return _newest(parts, names, self, upto)
 
 
 class Page(NamedTuple):
@@ -106,19 +111,39 @@ def page_of(listing: Listing) -> Query[Page]:
 
     def steps() -> Steps[Page]:
         query = listing.query()  # mistakes in names are told first
-        past = None
-        chain = next((text.removeprefix("chain=") for text in listing.filters if text.startswith("chain=")), None)
+        chain, worker = (_wanted(listing.filters, name) for name in ("chain", "worker"))
         if listing.as_of is not None:
-            past = tasks_at((yield from resolve_steps(listing.as_of, chain)))
+            past = yield from resolve_steps(listing.as_of, chain)
+            found = yield listing.query(tasks_at(past), upto=newest(past))
         elif listing.known_at is not None:
-            past = yield from known_at_steps(listing.known_at, chain)
-        query = query if past is None else listing.query(past)
-        found = yield may_refuse(query) if listing.known_at else query
+            found = yield may_refuse(listing.query([(yield from known_at_steps(listing.known_at, chain))]))
+        elif listing.name == "tasks" and worker is not None:
+            found = yield from _worked_on(listing, worker)
+        else:
+            found = yield query
         names, more = listing.names, len(found) == listing.limit and listing.name != "payments"
         shown = [{name: row[name] for name in names} for row in found]
         return Page(shown, _cursor(found[-1], ORDER[listing.name]) if more and found else None)
 
     return Query(steps)
+
+
+def _wanted(filters: Iterable[str], name: str) -> str | None:
+    return next((text.removeprefix(f"{name}=") for text in filters if text.startswith(f"{name}=")), None)
+
+
+def _worked_on(listing: Listing, worker: str) -> Steps[list[Row]]:
+    """Tasks of its newest works, of ever more of them until none can be missing: work comes after its task."""
+    works = FIRST_WORKS * listing.limit
+    while True:
+        beyond = yield works_of(worker).offset(constant(works)).limit(constant(1))
+        if not beyond:
+            return (yield listing.query())
+        found = yield listing.query(works=works)
+        last = found[-1]["submitted_at"] if len(found) == listing.limit else None
+        if last is not None and last > beyond[0]["submitted_at"]:
+            return found
+        works *= FIRST_WORKS
 
 
 def tasks_by_status(connection: sa.Connection) -> dict[str, dict[str, int]]:
@@ -131,19 +156,23 @@ def tasks_by_status(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def _newest(parts: Sequence[Part], names: Sequence[str], listing: Listing) -> sa.Select[Any]:
+def _newest(
+    parts: Sequence[Part], names: Sequence[str], listing: Listing, upto: datetime | None
+) -> sa.Select[Any]:  # fmt: skip
     """The first rows of all parts, those without a time last: each part can be read off an index, the whole cannot."""
     order = ORDER[listing.name]
     chosen = [*names, *(name for name in order if name not in names)]
     pages = []
     for view, wanted in parts:
         after = _after(view, listing) if listing.after is not None else [sa.true(), sa.true()]
-        first = view.c[order[0]]
-        for known, rest in zip((first.is_not(None), first.is_(None)), after, strict=True):
+        first: sa.ColumnElement[Any] = view.c[order[0]]
+        timed: sa.ColumnElement[bool] = first.is_not(None) if upto is None else first <= upto
+        for known, rest in zip((timed, first.is_(None)), after, strict=True):
             page = sa.select(*(view.c[name] for name in chosen)).where(*wanted, known, rest)
             pages.append(page.order_by(*_sorted(view, listing.name)).limit(constant(listing.limit)).subquery())
     found = sa.union_all(*(sa.select(page) for page in pages)).subquery()
-    last = _sorted(found, listing.name)
+    first, *others = _sorted(found, listing.name)
+    last = [first if listing.name in ASCENDING else first.nulls_last(), *others]
     return sa.select(*(found.c[name] for name in chosen)).order_by(*last).limit(constant(listing.limit))
 
 
@@ -151,8 +180,7 @@ def _sorted(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
     first, *others = _keys(view, name)
     if name in ASCENDING:
         return [first.asc(), *others]
-    newest = first.desc() if isinstance(view, sa.TableClause) else first.desc().nulls_last()
-    return [newest, *map(sa.desc, others)]
+    return [first.desc(), *map(sa.desc, others)]
 
 
 def _keys(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
@@ -207,12 +235,11 @@ def _cursor(row: Row, names: Sequence[str]) -> str:
 
 def _stages(filters: Iterable[str]) -> Sequence[tuple[str, str, object]]:
     """Where tasks of the status that is asked for can be; nothing where an index on stages is of no use."""
-    status = next((text.removeprefix("status=") for text in filters if text.startswith("status=")), "")
-    return STAGES.get(status, ())
+    return STAGES.get(_wanted(filters, "status") or "", ())
 
 
-def _staged(filters: Iterable[str], network: str, name: str, at: object) -> Part:
+def _staged(filters: Iterable[str], works: int | None, network: str, name: str, at: object) -> Part:
     """Tasks at a stage: of the network's own view, for an index gives them in order of time only outside of a union."""
     view = tasks_of(network)
     texts = [text for text in filters if at not in DECIDING or not text.startswith("status=")]
-    return view, [*(condition(view, text) for text in texts), view.c[name] == constant(at)]
+    return view, [*(condition(view, text, works) for text in texts), view.c[name] == constant(at)]

@@ -117,8 +117,9 @@ def _columns(view: sa.TableClause) -> list[sa.ColumnClause[Any]]:
 
 def _past(task: Row, as_of: str) -> Steps[Found]:
     past = yield from resolve_steps(as_of, task["chain"])
-    then = tasks_at(past)
-    rows = yield sa.select(then).where(*(then.c[name] == task[name] for name in ("contract", "task_id")))
+    rows: list[Row] = []
+    for then in tasks_at(past):
+        rows += yield sa.select(then).where(*(then.c[name] == task[name] for name in ("contract", "task_id")))
     if not rows:
         raise NotFound(f"Task {task['task_id']} did not exist at {as_of}: it was submitted in block"
                        f" {task['submitted_block']}.")  # fmt: skip

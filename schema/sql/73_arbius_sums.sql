@@ -126,7 +126,8 @@ CREATE OR REPLACE TRIGGER slash_inserted AFTER INSERT ON arbius.contestations
 CREATE OR REPLACE TRIGGER slash_deleted AFTER DELETE ON arbius.contestations
     FOR EACH ROW WHEN (OLD.slash_amount > 0 AND OLD.outcome IS NOT NULL) EXECUTE FUNCTION arbius.slash();
 CREATE OR REPLACE TRIGGER slash_updated AFTER UPDATE ON arbius.contestations
-    FOR EACH ROW WHEN ((OLD.slash_amount, OLD.outcome) IS DISTINCT FROM (NEW.slash_amount, NEW.outcome))
+    FOR EACH ROW WHEN ((OLD.slash_amount > 0 OR NEW.slash_amount > 0)
+        AND (OLD.slash_amount, OLD.outcome) IS DISTINCT FROM (NEW.slash_amount, NEW.outcome))
     EXECUTE FUNCTION arbius.slash();
 CREATE OR REPLACE TRIGGER slash_inserted AFTER INSERT ON arbius.votes FOR EACH ROW EXECUTE FUNCTION arbius.slash();
 CREATE OR REPLACE TRIGGER slash_deleted AFTER DELETE ON arbius.votes FOR EACH ROW EXECUTE FUNCTION arbius.slash();

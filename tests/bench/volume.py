@@ -12,13 +12,12 @@ import psycopg
 import sqlalchemy as sa
 
 from indexer.query import connect
-from indexer.query.as_of import Past, tasks_at
 from indexer.query.lists import STATUSES, Listing, rows, tasks_by_status
 from indexer.query.task import find
 from indexer.store import database as db
 from indexer.store import fold, migrate, server, sources
 from indexer.store.rollback import rollback
-from schema.analytics import work
+from schema.analytics import tasks, work
 from tests.bench import head_writes
 from tests.bench.chain import CHAIN_ID, ENGINE
 from tests.bench.filling import LOGS_PER_STEP, Bulk, fold_all, load, tell
@@ -153,7 +152,8 @@ def _asking(url: str) -> Figures:
 def _past(connection: sa.Connection, task_id: str) -> Figures:
     """Milliseconds of one task a little ago, and seconds of all tasks then, and of sums over a whole table."""
     block = connection.scalar(sa.text("SELECT max(folded_to) - 100 FROM chain.groups"))
-    then = tasks_at([Past(CHAIN_ID, block, None)])
+    columns = [sa.column(column.name, column.type) for column in tasks.c]
+    then = sa.func.analytics.tasks_at(CHAIN_ID, block).table_valued(*columns).alias("then")
     one = sa.select(then).where(then.c.task_id == task_id)
     every = sa.select(
         sa.func.count(), sa.func.count(then.c.status), sa.func.max(then.c.task_id), sa.func.sum(then.c.fee)

@@ -176,7 +176,6 @@ LISTS = [
     ("disputes", ("against=0xab",), ("ix_contestations_solver_hex",)),
     ("claimable", ("action=settle", "account=0xab"), ("ix_votes_voter_hex",)),
     ("claimable", ("action=settle",), ("ix_contestations_unsettled",)),
-    ("payments", ("kind=slash",), ("ix_solutions_slashed", "ix_contestations_slash")),
     ("subjects", (), ("pk_task_sums", "ix_tasks_model_hex")),
     ("worker_records", (), ("pk_task_sums",)),
 ]
@@ -209,6 +208,23 @@ def test_pages_of_what_is_claimable_merge_by_index(filled: str) -> None:
     assert "Merge Append" in plan
     assert "Index Scan Backward using ix_solutions_solved on" in plan
     assert "Index Scan Backward using ix_tasks_live on" in plan
+
+
+def test_pages_of_payments_merge_by_index_though_no_stake_was_ever_locked(filled: str) -> None:
+    with psycopg.connect(filled) as connection:
+        connection.execute("ANALYZE")
+        connection.execute("SET enable_seqscan = off")
+        query = "EXPLAIN SELECT * FROM arbius.v_payments WHERE {} ORDER BY block_time DESC LIMIT 50"
+        plans = {
+            where: "\n".join(row[0] for row in connection.execute(query.format(where).encode()))
+            for where in ("block_time IS NOT NULL", "kind = 'refund'", "task_id = '0xab'")
+        }
+    page, refunds, of_task = plans.values()
+    assert "Merge Append" in page
+    for index in ("paid_at", "rewarded", "staked", "slashed"):
+        assert f"using ix_solutions_{index} on" in page, page
+    assert "on solutions" not in refunds
+    assert "using ix_solutions_task_id_hex on" in of_task
 
 
 def test_a_stage_is_found_by_its_index_in_the_view_of_all_networks(filled: str) -> None:
