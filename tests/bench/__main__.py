@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import platform
 import statistics
@@ -9,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import psycopg
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -67,6 +69,8 @@ Runs = list[dict[str, float]]
 def main() -> None:
     """Parse the options, run the benches, print the medians."""
     given = _options()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     found: dict[str, Runs] = {}
     if given.bench in ("events", "all"):
         found["events"] = ingest.run(given.logs, given.runs, folds=False)

@@ -187,4 +187,4 @@ def _clear(url: str) -> None:
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
             " WHERE schemaname IN ('chain', 'arbius', 'iexec', 'koii')"
         ).fetchall()
-        connection.execute(("TRUNCATE " + ", ".join(name for (name,) in names)).encode())
+        connection.execute(("TRUNCATE " + ", ".join(name for (name,) in names) + " CASCADE").encode())
