@@ -179,3 +179,20 @@ def held(payments: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
         locked[giver] += amount if kind == "stake" else 0
         locked[taker] -= amount if kind in ("unstake", "refund") else 0
     return {account: (stake[account], locked[account]) for account in stake.keys() | locked.keys()}
+
+
+def staked(payments: Iterable[Mapping[str, Any]], v6: Mapping[str, int]) -> Counter[tuple[str, str]]:
+    """(engine, validator) -> what it has staked, as `validators` has it, by payments alone.
+
+    `v6`: engine -> block from which on it credits what it pays to a solver or a voter.
+    """
+    stake = Counter[tuple[str, str]]()
+    for row in payments:
+        engine, kind, amount = row["contract"], row["kind"], int(row["amount"])
+        if row["source_event"] in ("ValidatorWithdraw", "SolutionSubmitted", "ContestationVote"):
+            stake[engine, row["from_address"]] -= amount
+        elif kind in ("deposit", "unstake", "slash"):
+            stake[engine, row["to_address"]] += amount  # nobody's, where a vote was lost
+        elif kind in ("fee", "reward", "award") and engine in v6 and row["block"] > v6[engine]:
+            stake[engine, row["to_address"]] += amount
+    return stake

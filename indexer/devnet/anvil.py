@@ -158,7 +158,7 @@ def _command(binary: Path, chain_id: int, timestamp: int, folder: Path) -> list[
         "--slots-in-an-epoch": 2,
         # Blocks are built in the order of sending: transactions of one block may build on each other.
         "--order": "fifo",
-        "--gas-limit": 1_000_000_000,
+        "--gas-limit": 4_000_000_000,
         "--block-base-fee-per-gas": 0,
         # States that no longer fit in memory (from some 500 blocks on) go to disk, megabytes each.
         "--max-persisted-states": 50,

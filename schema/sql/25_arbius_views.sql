@@ -94,25 +94,40 @@ FROM arbius.contestations t;
 COMMENT ON VIEW arbius.v_disputes IS
     'Contestations of Arbius, as in analytics.disputes; leading counts the vote adder.';
 
-CREATE OR REPLACE FUNCTION arbius.settled_votes(
+CREATE OR REPLACE FUNCTION arbius.settlement(
     chain bigint, engine bytea, task bytea, block bigint, log_index int, start_idx bigint, end_idx bigint
-) RETURNS TABLE (voter bytea, won boolean, amount numeric)
+) RETURNS TABLE (kind text, voter bytea, amount numeric)
 LANGUAGE sql STABLE
 AS $$
-    SELECT v.voter, v.won, c.slash_amount
+    SELECT p.kind, v.voter, p.amount
     FROM arbius.contestations c
     CROSS JOIN LATERAL (
         SELECT x.voter, x.yea = (c.outcome = 'succeeded') AS won,
-               row_number() OVER (PARTITION BY x.yea ORDER BY x.block_number, x.log_index) - 1 AS n
-        FROM arbius.votes x WHERE x.chain_id = chain AND x.address = engine AND x.task_id = task
+               row_number() OVER (PARTITION BY x.yea ORDER BY x.block_number, x.log_index) - 1 AS n,
+               CASE WHEN x.yea THEN c.yeas ELSE c.nays END AS side,
+               s.lost,
+               CASE WHEN x.yea THEN s.lost - div(s.lost, 2) ELSE div(s.lost, 2) END AS half
+        FROM arbius.votes x
+        -- since V6 nays are awarded the added votes, too, for which nobody has paid
+        CROSS JOIN LATERAL (VALUES (c.slash_amount * CASE WHEN x.yea THEN c.nays ELSE c.yeas + c.vote_adder END))
+            AS s (lost)
+        WHERE x.chain_id = chain AND x.address = engine AND x.task_id = task
     ) AS v
-    WHERE c.chain_id = chain AND c.address = engine AND c.task_id = task AND c.outcome IS NOT NULL
-      AND CASE WHEN v.won THEN v.n >= $6 AND v.n < $7
-               ELSE c.finished_block = block AND c.finished_log_index = $5 END
+    CROSS JOIN LATERAL (VALUES
+        ('slash', NOT v.won AND c.finished_block = block AND c.finished_log_index = $5, c.slash_amount),
+        ('unstake', v.won AND v.n >= $6 AND v.n < $7, c.slash_amount),
+        ('award', v.won AND v.n >= $6 AND v.n < $7 AND c.submitted_block IS NOT NULL, -- else votes may be missing
+         CASE WHEN c.outcome = 'failed' AND v.side = 1 THEN v.lost
+              WHEN v.n = 0 THEN v.half
+              ELSE div(v.lost - v.half, v.side - 1) END)
+    ) AS p (kind, due, amount)
+    WHERE c.chain_id = chain AND c.address = engine AND c.task_id = task AND c.outcome IS NOT NULL AND p.due
 $$;
-COMMENT ON FUNCTION arbius.settled_votes(bigint, bytea, bytea, bigint, int, bigint, bigint) IS
-    'What a ContestationVoteFinish means for voters: those who won have what their vote locked back once their turn'
-    ' comes, those who lost have lost it with the first one.';
+COMMENT ON FUNCTION arbius.settlement(bigint, bytea, bytea, bigint, int, bigint, bigint) IS
+    'What a ContestationVoteFinish means for voters: those who lost have lost what their vote locked with the first one;'
+    ' those who won have theirs back once their turn comes, and an award out of what the others lost: half for the first'
+    ' of them (rounded up for a contester, down for a solver), all of it where a solver won alone, and equal parts for'
+    ' the rest (contestationVoteFinish in V2_EngineV5_2.sol and V2_EngineV6.sol).';
 
 -- Each arm is sorted by time from an index, so that pages of the union merge without reading it all, and an arm that
 -- may have nothing to show has an index of its own. A constant kind lets a filter on it leave the other arms out.
@@ -209,12 +224,12 @@ FROM (
      WHERE c.slash_amount > 0
      ORDER BY t.blocktime DESC)
     UNION ALL
-    (SELECT t.chain_id, t.address, t.id, CASE WHEN v.won THEN 'unstake' ELSE 'slash' END,
-            CASE WHEN v.won THEN t.address ELSE v.voter END, CASE WHEN v.won THEN v.voter END, v.amount::numeric,
-            t.block_number, t.block_time, 'ContestationVoteFinish'::text
+    (SELECT t.chain_id, t.address, t.id, v.kind,
+            CASE v.kind WHEN 'slash' THEN v.voter ELSE t.address END, CASE WHEN v.kind <> 'slash' THEN v.voter END,
+            v.amount::numeric, t.block_number, t.block_time, 'ContestationVoteFinish'::text
      FROM (SELECT * FROM arbius.contestation_vote_finish f ORDER BY f.block_time DESC) AS t -- before votes are looked up
-     CROSS JOIN LATERAL arbius.settled_votes(t.chain_id, t.address, t.id, t.block_number, t.log_index,
-                                             t.start_idx, t.end_idx) v
+     CROSS JOIN LATERAL arbius.settlement(t.chain_id, t.address, t.id, t.block_number, t.log_index,
+                                          t.start_idx, t.end_idx) v
      WHERE v.amount > 0
      ORDER BY t.block_time DESC)
     UNION ALL
@@ -232,8 +247,11 @@ COMMENT ON VIEW arbius.v_payments IS
     'Payments of Arbius that events tell, as in analytics.payments. The engine holds a task''s fee from its submission on'
     ' (stake) and pays it out (fee) or back (refund). A solution and each vote lock a stake, too, whose amount no event'
     ' tells: it is enriched (arbius.solution_facts, contestation_facts: enriched_from), and missing until it is known. It'
-    ' comes back (unstake) or is lost (slash): a solver''s to the contester, a vote''s to those who won, which the'
-    ' engine divides and no event tells. to_address is NULL where no event names the receiver.';
+    ' comes back (unstake) or is lost (slash): a solver''s to the contester, a vote''s to the engine, which awards it to'
+    ' those who won (award: half to the first, the rest in equal parts; what cannot be divided, and half where a'
+    ' contester won alone, it keeps). Up to V5 an award is paid in tokens, from V6 on to the stake, as fees and rewards'
+    ' of solvers are. to_address is NULL where no event names the receiver.';
+DROP FUNCTION IF EXISTS arbius.settled_votes(bigint, bytea, bytea, bigint, int, bigint, bigint); -- of earlier versions
 
 CREATE OR REPLACE VIEW arbius.v_lost_stakes AS
 SELECT x.chain_id, x.account, sum(x.amount) AS amount

@@ -85,7 +85,7 @@ BEGIN
             ('work', 'reward_token', 'token of the reward'),
             ('work', 'round', 'number of the round (Koii), of the attempt (Aidbox); NULL elsewhere'),
             ('payments', 'task_id', 'the task for which money moved; NULL where it moved for none'),
-            ('payments', 'kind', 'fee, reward, refund, slash, stake, unstake, deposit, withdraw, or transfer (of RLC held by an iExec hub)'),
+            ('payments', 'kind', 'fee, reward, refund, slash, award (of slashed stakes, to who won a contestation on Arbius), stake, unstake, deposit, withdraw, or transfer (of RLC held by an iExec hub)'),
             ('payments', 'from_address', 'who paid; NULL: new tokens, or not told'),
             ('payments', 'to_address', 'who got it; NULL: not told'),
             ('payments', 'amount', 'in the smallest unit of token'),

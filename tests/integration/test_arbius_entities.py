@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from indexer.store.fold import fold_chain, folded, refold, touched_keys
 from schema.arbius import EVENTS, FOLDS
 from tests.integration.conftest import fresh_database
 from tests.integration.test_scan import ingest
-from tests.support import addresses, needs_recordings, recording, replay
+from tests.support import addresses, needs_recordings, recording, replay, staked
 
 pytestmark = needs_recordings
 
@@ -239,6 +239,7 @@ def test_payments_of_the_view_are_all_that_events_tell(filled: str) -> None:
             if contested["outcome"]:
                 locked["unstake", "ContestationVoteFinish"] += each * min(paid, winners)
                 locked["slash", "ContestationVoteFinish"] += each * (len(votes) - winners)
+                locked["award", "ContestationVoteFinish"] += sum(won for _, won in shares(contested, 0, paid))
     assert found == locked + Counter({
         ("stake", "TaskSubmitted"): sum(int(task["fee"]) for task in truth().values()),
         ("fee", "FeesPaid"): rows(filled, parts)[0]["fees"],
@@ -252,38 +253,25 @@ def test_payments_of_the_view_are_all_that_events_tell(filled: str) -> None:
 
 def test_stakes_of_validators_are_what_their_engine_says(filled: str) -> None:
     """What is locked, given back, lost and won, vote by vote, adds up to `validators()` of the recorded engines."""
-    v5 = addresses("arbius-dev", "arbius-engine")[1]
-    held: Counter[tuple[str, str | None]] = Counter()
-    solvers = {lower(task["solution"]["validator"]) for task in truth().values() if task["solution"]}
-    for row in rows(filled, "SELECT * FROM arbius.v_payments"):
-        engine, kind, amount = row["contract"], row["kind"], int(row["amount"])
-        to_stake = engine == v5 and row["block"] > V6 and row["to_address"] in solvers  # V6 credits what it pays
-        if row["source_event"] in ("ValidatorWithdraw", "SolutionSubmitted", "ContestationVote"):
-            held[engine, row["from_address"]] -= amount
-        elif kind in ("deposit", "unstake", "slash") or (kind in ("fee", "reward") and to_stake):
-            held[engine, row["to_address"]] += amount  # nobody's, where a vote was lost
-    for row in rows(filled, "SELECT * FROM arbius.contestation_vote_finish WHERE block_number > %s", V6):
-        if text(row["address"]) == v5:
-            held.update({(v5, voter): won for voter, won in shares(text(row["id"]), row["start_idx"], row["end_idx"])})
-    staked = {}
+    held = staked(rows(filled, "SELECT * FROM arbius.v_payments"), {addresses("arbius-dev", "arbius-engine")[1]: V6})
+    told = {}
     for engine in recording("arbius-dev")["truth"]["engines"]:
         for validator in engine["validators"]:
             answer = answer_at(word(lower(engine["engine"]), "validators(address)", int(validator, 16)), HEAD)
-            staked[lower(engine["engine"]), lower(validator)] = answer[0] if answer else 0
-    assert {key: held[key] for key in staked} == staked
-    assert sum(staked.values()) > 0
+            told[str(lower(engine["engine"])), str(lower(validator))] = answer[0] if answer else 0
+    assert {key: held[key] for key in told} == told
+    assert sum(told.values()) > 0
 
 
-def shares(task: str | None, start: int, end: int) -> Iterator[tuple[str | None, int]]:
+def shares(told: Mapping[str, Any], start: int, end: int) -> Iterator[tuple[str | None, int]]:
     """Who wins how much of what the others lost, as the recorded engine divides it: half for the first, who contested
-    or solved, the rest in equal parts. A solver who is alone takes all, a contester who is alone half, rounded up."""
-    (told,) = (truth()[key]["contestation"] for key in truth() if key[1] == task)
+    (rounded up) or solved (down), the rest in equal parts. A solver who is alone takes all, a contester only half."""
     upheld = told["outcome"] == "failed"
     winners = [lower(voter) for voter, yea in told["votes"] if yea != upheld]
     total = int(told["slash_amount"]) * (len(told["votes"]) - len(winners))
-    first = total // 2
-    if len(winners) == 1:
-        first = total if upheld else total - total // 2
+    first = total - total // 2
+    if upheld:
+        first = total if len(winners) == 1 else total // 2
     for n, voter in list(enumerate(winners))[start:end]:
         yield voter, first if n == 0 else (total - first) // (len(winners) - 1)
 
@@ -334,6 +322,16 @@ def test_refunds_are_what_the_token_moved(filled: str) -> None:
     assert len(refunds) > 10
     for row in refunds:
         assert moved[row["block"], row["contract"], int(row["amount"])] > 0
+
+
+def test_awards_are_what_the_token_moved_until_they_went_to_the_stake(filled: str) -> None:
+    v5 = addresses("arbius-dev", "arbius-engine")[1]
+    awards = rows(filled, "SELECT * FROM arbius.v_payments WHERE kind = 'award'")
+    paid = [row for row in awards if row["contract"] != v5 or row["block"] <= V6]
+    assert 10 < len(paid) < len(awards)
+    moved = Counter(transfers())
+    for row in paid:
+        assert moved[row["block"], row["contract"], row["to_address"], int(row["amount"])] > 0
 
 
 def test_work_and_disputes_show_what_the_ledger_says(filled: str) -> None:

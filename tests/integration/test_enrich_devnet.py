@@ -14,6 +14,7 @@ from indexer.rpc.transport import Provider
 from tests.integration.conftest import fresh_database
 from tests.integration.test_enrich import Row, enriched, facts_of, fetch, forget, raw
 from tests.integration.test_scan import ingest
+from tests.support import staked
 
 CHAIN, END, TASKS = 42161, 1_750_000_000, 150
 
@@ -77,6 +78,17 @@ def test_every_arbius_fact_is_as_in_the_ledger(world: World) -> None:
         for validator in engine.validators.values():
             assert validators[raw(engine.address), raw(validator.address)]["staked"] == validator.staked
     assert not tasks
+
+
+def test_stakes_that_payments_add_up_to_are_those_of_the_ledger(world: World) -> None:
+    upgrades = "SELECT analytics.hex(address) AS engine, block_number FROM arbius.initialized WHERE version = 9"
+    v6 = {row["engine"]: row["block_number"] for row in fetch(world.database, upgrades)}
+    payments = fetch(world.database, "SELECT * FROM arbius.v_payments")
+    held = staked(payments, v6)
+    assert {row["kind"] for row in payments} >= {"award", "slash", "unstake"}
+    for engine in world.devnet.arbius.engines.values():
+        told = {(engine.address, name): validator.staked for name, validator in engine.validators.items()}
+        assert {key: held[key] for key in told} == told
 
 
 def test_every_iexec_fact_is_as_in_the_ledger(world: World) -> None:

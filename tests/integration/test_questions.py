@@ -236,7 +236,7 @@ def test_a_task_by_a_part_of_its_id_is_the_same_in_all_views(database: sa.Connec
         votes = [moment.details["yea"] for moment in found.timeline if moment.what == "ContestationVote"]
         assert votes == [yea for _, yea in truth["contestation"]["votes"]]
         assert len(found.disputes) == len(found.work) == 1
-        assert {payment.kind for payment in found.payments} <= {"fee", "reward", "stake", "unstake", "slash"}
+        assert {payment.kind for payment in found.payments} <= {"fee", "reward", "award", "stake", "unstake", "slash"}
     settled = [truth["taskid"] for truth, _, _ in iexec() if truth["status"] >= 3][::40]
     every = sa.text("SELECT count(*) FROM analytics.payments WHERE task_id = :key")
     paid = {key: len(ask(database, task_by_id(key)).payments) for key in [truth["id"], *settled]}

@@ -154,8 +154,9 @@ class Books:
 
     def _settle_votes(self, contestation: Contestation, succeeded: bool, start: int, end: int) -> None:
         winners = [voter for voter, yea in contestation.votes if yea == succeeded]
-        total = contestation.slash_amount * (len(contestation.votes) - len(winners))
-        first = total if len(winners) == 1 and not succeeded else total // 2
+        added = 0 if succeeded else self.facts.params["masterContesterVoteAdder"]
+        total = contestation.slash_amount * (len(contestation.votes) - len(winners) + added)
+        first = total - total // 2 if succeeded else total if len(winners) == 1 else total // 2
         for i, winner in list(enumerate(winners))[start:end]:
             self.facts.validators[winner].staked += contestation.slash_amount
             award = first if i == 0 else (total - first) // (len(winners) - 1)

@@ -111,13 +111,15 @@ abstract contract Engine is Office {
         emit ContestationVoteFinish(task, start, end);
     }
 
-    /// The winners get back what they locked, and share what the losers locked: half for the first, who contested or
-    /// solved, the rest in equal parts. A solver who is alone takes all; a contester who is alone only the half.
+    /// The winners get back what they locked, and share what the losers locked: half for the first, who contested
+    /// (rounded up) or solved (rounded down), the rest in equal parts. A solver who is alone takes all; a contester who
+    /// is alone only the half. Added votes count as if somebody had locked something for them.
     function _settle(bool succeeded, bytes32 task, uint256 start, uint256 end, uint256 slash) private {
         address[] storage winners = succeeded ? contestationVoteYeas[task] : contestationVoteNays[task];
-        uint256 total = slash * (succeeded ? contestationVoteNays[task].length : contestationVoteYeas[task].length);
+        uint256 yeas = contestationVoteYeas[task].length + _voteAdder();
+        uint256 total = slash * (succeeded ? contestationVoteNays[task].length : yeas);
         uint256 count = winners.length;
-        uint256 first = count == 1 && !succeeded ? total : total / 2;
+        uint256 first = succeeded ? total - total / 2 : count == 1 ? total : total / 2;
         for (uint256 i = start; i < end && i < count; i++) {
             validators[winners[i]].staked += slash;
             _award(winners[i], i == 0 ? first : (total - first) / (count - 1));
