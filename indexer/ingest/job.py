@@ -1,6 +1,7 @@
 """One chain with its providers: what is done for it with every poll."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 FINAL_EVERY = 16  # blocks after which it is worth asking anew how far the chain is final
 FINAL_EVERY_SECONDS = 10.0  # … or as many blocks as come in this time
+ENRICH_EVERY = 2.0  # seconds: what several blocks of a fast chain bring is asked for together
 LONG_SCAN = 1.0  # seconds that a poll waits for the scan of final blocks; after that the two go on side by side
 
 
@@ -72,6 +74,7 @@ class ChainJob:
         self._settler = Settler(*parts)
         self._scan: asyncio.Task[None] | None = None
         self._enrichment: asyncio.Task[None] | None = None
+        self._enriched_at = -math.inf
         self._asked_final_at: int | None = None
         self._listeners: list[asyncio.Task[None]] = []
         self._wake = Wake()
@@ -211,15 +214,20 @@ class ChainJob:
             await scan
 
     async def _enrich(self, patient: bool) -> None:
-        """Learn what no event carries; beside all else, unless `patient`."""
+        """Learn what no event carries; beside all else and not too often, unless `patient`."""
+        now = asyncio.get_running_loop().time()
+        rest = 0.0 if patient else max(0.0, self._enriched_at + ENRICH_EVERY - now)
         if self._enrichment is None:
-            self._enrichment = asyncio.create_task(
-                enrich_all(self.chain.chain_id, self._pool, self._store, self.progress)
-            )
-        await asyncio.wait([self._enrichment], timeout=None if patient else LONG_SCAN)
+            self._enrichment = asyncio.create_task(self._enrich_after(rest))
+        await asyncio.wait([self._enrichment], timeout=None if patient else 0 if rest else LONG_SCAN)
         if self._enrichment.done():
             done, self._enrichment = self._enrichment, None
             await done
+
+    async def _enrich_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._enriched_at = asyncio.get_running_loop().time()
+        await enrich_all(self.chain.chain_id, self._pool, self._store, self.progress)
 
     async def _note(self, newest: Header) -> None:
         self.progress.head = int(newest.number, 16)

@@ -7,9 +7,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
-
 from indexer.errors import MalformedAnswer, RpcRefused, TooLarge
 from indexer.rpc.batches import in_batches
 from indexer.rpc.limits import REVERTED
@@ -20,8 +17,9 @@ from indexer.rpc.types import Call
 MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"
 AGGREGATE3 = bytes.fromhex("82ad56cb")  # aggregate3((address,bool,bytes)[])
 LEAST_CODE = 200  # hex digits: some nodes and tests know the address with a stub behind it
-AT_ONCE = 400  # questions in one eth_call: some 6 million gas, of the 50 million that nodes allow
+AT_ONCE = 1_000  # questions in one eth_call: up to 20 million gas (measured), of the 50 million that nodes allow
 PARALLEL = 4
+_FIRST, _THIRD, _TRUE = (number.to_bytes(32, "big") for number in (0x20, 0x60, 1))
 
 T = TypeVar("T")
 
@@ -88,16 +86,46 @@ async def _by_multicall(provider: Provider, part: Sequence[View], block: str) ->
 
 
 async def _aggregate(provider: Provider, part: Sequence[View], block: str) -> list[bytes | None]:
-    given = [("0x" + view.to.hex(), True, view.data) for view in part]
-    data = AGGREGATE3 + encode(["(address,bool,bytes)[]"], [given])
-    answer = await provider.call(_eth_call(MULTICALL3, data, block), str)
+    answer = await provider.call(_eth_call(MULTICALL3, AGGREGATE3 + _encoded(part), block), str)
     try:
-        (found,) = decode(["(bool,bytes)[]"], bytes.fromhex(answer[2:]))
-    except (DecodingError, ValueError, OverflowError):
-        raise MalformedAnswer("Multicall3 answers something else", provider=provider.name) from None
-    if len(found) != len(part):
-        raise MalformedAnswer(f"{len(found)} answers to {len(part)} calls", provider=provider.name)
-    return [value if good else None for good, value in found]
+        return _decoded(bytes.fromhex(answer[2:]), len(part))
+    except ValueError as error:
+        raise MalformedAnswer(f"Multicall3 answers something else: {error}", provider=provider.name) from None
+
+
+def _encoded(part: Sequence[View]) -> bytes:
+    """(address target, bool allowFailure, bytes callData)[], with failure allowed; eth-abi takes forty times longer."""
+    tuples, offsets, at = [], [], 32 * len(part)
+    for view in part:
+        padded = view.data.ljust((len(view.data) + 31) // 32 * 32, b"\0")
+        tuples.append(view.to.rjust(32, b"\0") + _TRUE + _THIRD + len(view.data).to_bytes(32, "big") + padded)
+        offsets.append(at.to_bytes(32, "big"))
+        at += len(tuples[-1])
+    return b"".join([_FIRST, len(part).to_bytes(32, "big"), *offsets, *tuples])
+
+
+def _decoded(data: bytes, wanted: int) -> list[bytes | None]:
+    """(bool success, bytes returnData)[] of that length; None where a call failed. Raises ValueError."""
+    start = _word(data, 0) + 32
+    if (count := _word(data, start - 32)) != wanted:
+        raise ValueError(f"{count} answers to {wanted} calls")
+    found: list[bytes | None] = []
+    left = len(data)  # pointers may all lead to one place: a small answer must not become a large one
+    for n in range(count):
+        at = start + _word(data, start + 32 * n)
+        inside = at + _word(data, at + 32)
+        good, size = _word(data, at), _word(data, inside)
+        left -= size
+        if good > 1 or inside + 32 + size > len(data) or left < 0:
+            raise ValueError(f"answer {n} is damaged")
+        found.append(data[inside + 32 : inside + 32 + size] if good else None)
+    return found
+
+
+def _word(data: bytes, at: int) -> int:
+    if at + 32 > len(data):
+        raise ValueError("it ends early")
+    return int.from_bytes(data[at : at + 32], "big")
 
 
 async def _by_batch(provider: Provider, part: Sequence[View], block: str) -> list[bytes | None]:

@@ -119,6 +119,26 @@ def test_after_any_reorg_the_tables_are_those_of_the_true_chain(
         assert len(reorgs(migrated)) == len(CASES[case])
 
 
+def test_what_blocks_of_a_fast_chain_bring_is_asked_for_together(
+    migrated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.ingest.job.ENRICH_EVERY", 3600.0)
+    with replay("iexec-dev", "--head", "72", "--finality-lag", "30") as chain:
+
+        async def poll_by_poll(job: ChainJob, chain: Replay) -> None:
+            await job.tick()
+            before = chain.stats()["methods"]["eth_call"]
+            for _ in range(4):
+                chain.control(advance=1)
+                await job.tick(patient=False)
+            assert chain.stats()["methods"]["eth_call"] == before, "deals of these blocks wait for the next time"
+
+        follow(migrated, chain, poll_by_poll)
+    with psycopg.connect(migrated) as connection:
+        read = connection.execute("SELECT max(block_number), (SELECT count(*) FROM iexec.deals) FROM chain.blocks")
+        assert read.fetchall() == [(76, 47)]
+
+
 async def arrives(database: str, block: int) -> None:
     """Wait until all contracts are read up to `block`."""
     for _ in range(600):
