@@ -9,7 +9,7 @@ run: .venv/.ready
 	@.venv/bin/taskscan run $(if $(CONFIG),--config $(CONFIG))
 
 test: .venv/.ready lint
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadscope
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 lint: .venv/.ready
 	@.venv/bin/ruff check .
