@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from indexer.errors import UsageError
 from schema.analytics import work
+from schema.chain import chains
 
 STATUSES = ("open", "running", "review", "disputed", "claimable", "succeeded", "failed", "cancelled")
 NETWORKS = ("arbius", "iexec", "koii", "aidbox")
@@ -37,6 +38,8 @@ def condition(view: Listed, text: str, works: int | None = None) -> sa.ColumnEle
         nearest_or_fail(value, _CHOICES[name], name)
     if operator == "=" and value.endswith("*"):
         return _begins(column, value[:-1])
+    if whose == "tasks" and (name, operator, value) == ("finality", "=", "final"):
+        return sa.and_(column == value, _any_final(view))
     typed = value_of(column, value)
     if name in _CHOICES:
         typed = constant(typed)
@@ -104,6 +107,12 @@ def _worked_on(view: Listed, worker: str, works: int | None) -> sa.ColumnElement
         some = works_of(worker).limit(constant(works)).subquery()
         mine = sa.select(*(some.c[name] for name in names))
     return sa.tuple_(*(view.c[name] for name in names)).in_(mine)
+
+
+def _any_final(view: Listed) -> sa.ColumnElement[bool]:
+    """True where something is final: as long as no chain has told of a final block, no task needs to be looked at."""
+    told = sa.select(sa.func.bool_or(chains.c.final_block.is_not(None))).scalar_subquery()
+    return sa.or_(view.c.network.in_([constant("koii"), constant("aidbox")]), told)
 
 
 def _begins(column: sa.ColumnElement[Any], value: str) -> sa.ColumnElement[bool]:
