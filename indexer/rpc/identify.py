@@ -1,6 +1,7 @@
 """Who is this provider, and where does its chain stand: chain id, first block, head, finalised block, headers."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from indexer.errors import (
     Inconsistent,
@@ -42,11 +43,8 @@ async def first_block(provider: Provider) -> tuple[int, str]:
     Raises what the provider said last when it serves none of them.
     """
     for block in (0, 1):
-        try:
-            header = await with_retries(lambda block=block: header_at(provider, block), attempts=NULL_TRIES)  # type: ignore[misc]
+        if header := await _if_there(partial(header_at, provider, block)):
             return block, header.hash
-        except (NotThereYet, RpcRefused):
-            continue
     header = await _header(provider, "earliest")
     return wire.quantity(header.number, provider.name), header.hash
 
@@ -58,10 +56,7 @@ async def head(provider: Provider) -> Header:
 
 async def finalized(provider: Provider) -> Header | None:
     """Header of the newest finalised block; None where the provider knows no `finalized` tag or block."""
-    try:
-        return await with_retries(lambda: _header(provider, "finalized"), attempts=NULL_TRIES)
-    except (NotThereYet, RpcRefused):
-        return None
+    return await _if_there(partial(_header, provider, "finalized"))
 
 
 async def header_at(provider: Provider, number: int) -> Header:
@@ -107,6 +102,28 @@ async def _batch(provider: Provider, numbers: Sequence[int]) -> list[Header | Ta
         item if isinstance(item, TaskscanError) else provider.unwrap(item, Header | None)  # type: ignore[arg-type]
         for item in items
     ]
+
+
+async def _if_there(ask: Callable[[], Awaitable[Header]]) -> Header | None:
+    """What `ask` gives; None where the provider refuses, or says NULL_TRIES times that there is no such block.
+
+    Other errors that pass are outlasted like those of any question. Raises the last one.
+    """
+    nulls = 0
+
+    async def once() -> Header | None:
+        nonlocal nulls
+        try:
+            return await ask()
+        except RpcRefused:
+            return None
+        except NotThereYet:
+            nulls += 1
+            if nulls == NULL_TRIES:
+                return None
+            raise
+
+    return await with_retries(once)
 
 
 async def _header(provider: Provider, tag: str) -> Header:

@@ -29,7 +29,7 @@ from indexer.errors import (
     TooLarge,
     Unreachable,
 )
-from indexer.rpc import identify
+from indexer.rpc import identify, retry
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.http import HttpPost
 from indexer.rpc.pool import Pool
@@ -443,3 +443,31 @@ async def test_max_rps_keeps_a_limited_provider_content() -> None:
             assert set(await asyncio.gather(*(polite.call(CHAIN_ID, str) for _ in range(25)))) == {"0xa4b1"}
         with pytest.raises(RateLimited):
             await asyncio.gather(*(provider.call(CHAIN_ID, str) for _ in range(25)))
+
+
+@pytest.mark.parametrize(("nulls", "first"), [(0, 0), (2, 0), (3, 1)])
+async def test_the_ends_of_a_chain_are_found_behind_errors(
+    monkeypatch: pytest.MonkeyPatch, nulls: int, first: int
+) -> None:
+    """Three times null is an answer; three other errors are none."""
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
+    left = {"errors": 3, "nulls": nulls}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        call = await request.json()
+        if left["errors"]:
+            left["errors"] -= 1
+            return web.Response(status=502)
+        if call["params"][0] == "0x0" and left["nulls"]:
+            left["nulls"] -= 1
+            return web.json_response({"jsonrpc": "2.0", "id": call["id"], "result": None})
+        number = "0x1" if call["params"][0] == "0x1" else "0x0"
+        block = {"number": number, "hash": "0x" + "ab" * 32, "parentHash": "0x" + "00" * 32, "timestamp": "0x1"}
+        return web.json_response({"jsonrpc": "2.0", "id": call["id"], "result": block})
+
+    async with serving(answer) as place:
+        provider = provider_at(place)
+        assert (await identify.first_block(provider))[0] == first
+        left["errors"] = 3
+        assert await identify.finalized(provider) is not None
+        await provider.disconnect()
