@@ -142,7 +142,10 @@ def test_counts_are_healed_and_told(index: tuple[str, str]) -> None:
     network, database = index
     before = rows(database, derived(network))
     with psycopg.connect(database) as connection:
-        first = "DELETE FROM chain.worker_counts WHERE worker = (SELECT min(worker) FROM chain.worker_counts)"
+        first = (
+            "DELETE FROM chain.worker_counts WHERE worker = "
+            "(SELECT worker FROM chain.worker_counts ORDER BY worker LIMIT 1)"
+        )
         gone = connection.execute(first.encode()).rowcount
         more = connection.execute("UPDATE chain.day_counts SET n = n + 7 WHERE what = 'task'").rowcount
         nothing = "SELECT network, chain_id, day, 'cancelled by a reorg', 0, 0 FROM chain.day_counts LIMIT 1"

@@ -210,7 +210,8 @@ def test_a_stored_bot_first_is_compared(wounded: sa.Connection) -> None:
 @pytest.mark.parametrize("column", ["stake", "locked"])
 def test_an_account_that_was_changed_shows(wounded: sa.Connection, column: str) -> None:
     changed = (
-        "UPDATE iexec.accounts SET {column} = {column} + 1 WHERE owner = (SELECT max(owner) FROM iexec.accounts)"
+        "UPDATE iexec.accounts SET {column} = {column} + 1 WHERE owner = "
+        "(SELECT owner FROM iexec.accounts ORDER BY owner DESC LIMIT 1)"
         " RETURNING owner, last_block"
     )
     row = wound(wounded, named(changed, column=column))
@@ -321,7 +322,10 @@ def test_a_task_that_was_changed_breaks_the_hash_chain(wounded: sa.Connection) -
 
 def test_entities_that_are_not_their_fold_are_named(wounded: sa.Connection) -> None:
     """One pass over many wounds: a changed column, a row that is gone, one that nothing accounts for, an event."""
-    changing = "UPDATE {table} SET {change} WHERE {key} = (SELECT min({key}) FROM {table}) RETURNING {key} AS key"
+    changing = (
+        "UPDATE {table} SET {change} WHERE {key} = "
+        "(SELECT {key} FROM {table} ORDER BY {key} LIMIT 1) RETURNING {key} AS key"
+    )
     changes = {
         "arbius.tasks": ("task_id", "fee = fee + 1"),
         "arbius.solutions": ("task_id", "claimed = NOT claimed"),
@@ -336,9 +340,14 @@ def test_entities_that_are_not_their_fold_are_named(wounded: sa.Connection) -> N
         row = ask(wounded, named(changing, table=table, key=key, change=change))[0]
         wanted.add(f"{table} 0x{row.key.hex()}")
     gone = wound(
-        wounded, "DELETE FROM arbius.models WHERE model_id = (SELECT min(model_id) FROM arbius.models) RETURNING *"
+        wounded,
+        "DELETE FROM arbius.models WHERE model_id = "
+        "(SELECT model_id FROM arbius.models ORDER BY model_id LIMIT 1) RETURNING *",
     )
-    invented = "UPDATE iexec.apps SET app = sha256(app) WHERE app = (SELECT min(app) FROM iexec.apps) RETURNING app"
+    invented = (
+        "UPDATE iexec.apps SET app = sha256(app) WHERE app = "
+        "(SELECT app FROM iexec.apps ORDER BY app LIMIT 1) RETURNING app"
+    )
     app = wound(wounded, invented).app
     found_by = {finding.subject: finding for finding in found(folds, wounded)}
     assert {name.rsplit(" ", 1)[0] if ".votes" in name else name for name in found_by} >= wanted
@@ -354,7 +363,8 @@ def test_entities_that_are_not_their_fold_are_named(wounded: sa.Connection) -> N
 def test_an_event_that_is_gone_from_below_its_entities_shows(wounded: sa.Connection) -> None:
     gone = {}
     wounding = (
-        "DELETE FROM arbius.{table} WHERE {key} = (SELECT max({key}) FROM arbius.{table}) RETURNING {key} AS key, *"
+        "DELETE FROM arbius.{table} WHERE {key} = "
+        "(SELECT {key} FROM arbius.{table} ORDER BY {key} DESC LIMIT 1) RETURNING {key} AS key, *"
     )
     for table, key in (("solution_claimed", "task"), ("task_submitted", "id"), ("contestation_vote", "task")):
         row = ask(wounded, named(wounding, table=table, key=key))[0]
@@ -401,7 +411,8 @@ def test_the_command_says_one_line_per_check_and_where_it_is_wrong(
         assert (said.code, said.out) == (0, right), said
         with psycopg.connect(database) as connection:
             row = connection.execute(
-                "UPDATE iexec.accounts SET stake = stake + 5 WHERE owner = (SELECT min(owner) FROM iexec.accounts)"
+                "UPDATE iexec.accounts SET stake = stake + 5 WHERE owner = "
+                "(SELECT owner FROM iexec.accounts ORDER BY owner LIMIT 1)"
                 " RETURNING owner, last_block"
             ).fetchone()
         assert row is not None
