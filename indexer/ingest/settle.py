@@ -189,9 +189,7 @@ class Settler:
         """Hash of each block of `difference` on the final chain. Where that makes a log untrue, the blocks on top of it
         must bear it out: a judge can be wrong, too."""
         true = {int(header.number, 16): _hash(header) for header in await headers(judge, difference.blocks)}
-        told = [identity(row) for rows in difference.missing.values() for row in rows]
-        told += [place for places in difference.extra.values() for place in places]
-        for number in sorted({number for number, _, hash_ in told if true[number] != hash_}):
+        for number in sorted({number for number, _, hash_ in difference.places if true[number] != hash_}):
             true[number] = _hash(await built_upon(judge, number, self._final.number, self._final))
         return true
 

@@ -94,7 +94,7 @@ async def _aggregate(provider: Provider, part: Sequence[View], block: str) -> li
 
 
 def _encoded(part: Sequence[View]) -> bytes:
-    """(address target, bool allowFailure, bytes callData)[], with failure allowed; eth-abi takes forty times longer."""
+    """(address target, bool allowFailure, bytes callData)[], failure allowed; eth-abi takes some fifty times longer."""
     tuples, offsets, at = [], [], 32 * len(part)
     for view in part:
         padded = view.data.ljust((len(view.data) + 31) // 32 * 32, b"\0")

@@ -46,8 +46,13 @@ class Difference(NamedTuple):
     @property
     def blocks(self) -> list[int]:
         """The blocks in which answer and tables differ."""
-        missing = {identity(row)[0] for rows in self.missing.values() for row in rows}
-        return sorted(missing | {place[0] for places in self.extra.values() for place in places})
+        return sorted({number for number, _, _ in self.places})
+
+    @property
+    def places(self) -> list[Place]:
+        """Where they differ."""
+        missing = [identity(row) for rows in self.missing.values() for row in rows]
+        return missing + [place for places in self.extra.values() for place in places]
 
 
 def doubted(connection: sa.Connection, chain_id: int, most: int) -> list[Doubt]:
