@@ -148,8 +148,10 @@ def test_counts_are_healed_and_told(index: tuple[str, str]) -> None:
         )
         gone = connection.execute(first.encode()).rowcount
         more = connection.execute("UPDATE chain.day_counts SET n = n + 7 WHERE what = 'task'").rowcount
-        nothing = "SELECT network, chain_id, day, 'cancelled by a reorg', 0, 0 FROM chain.day_counts LIMIT 1"
-        connection.execute(f"INSERT INTO chain.day_counts {nothing}".encode())  # no difference: it counts none
+        connection.execute(  # no difference: it counts none
+            "INSERT INTO chain.day_counts"
+            " SELECT network, chain_id, day, 'cancelled by a reorg', 0, 0 FROM chain.day_counts LIMIT 1"
+        )
     assert differing(made_anew(database)) == {"chain.worker_counts": (gone, 0, 0), "chain.day_counts": (0, 0, more)}
     assert rows(database, derived(network)) == before
 
