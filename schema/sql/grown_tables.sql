@@ -3,5 +3,5 @@ SELECT c.relname
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = :schema AND c.relkind = 'r'
-  AND pg_relation_size(c.oid) > 8192 * 4 * greatest(c.relpages, 4)
+  AND pg_relation_size(c.oid) > 8192::bigint * 4 * greatest(c.relpages, 4)
 ORDER BY c.relname;

@@ -222,12 +222,20 @@ def test_counting_anew_changes_nothing(filled: str) -> None:
     assert [ask(filled, query) for query in KEPT.values()] == wanted
 
 
+LARGE = """
+    UPDATE pg_class SET relpages = 1000000
+    WHERE relkind = 'r' AND relnamespace IN ('arbius'::regnamespace, 'iexec'::regnamespace)
+"""  # as in tables of 8 GB, whose bytes no int4 holds
+
+
 @pytest.mark.parametrize("portion", [300, 2_000])
 def test_a_deep_backfill_folds_to_the_same(filled: str, portion: int) -> None:
     """In portions, new entities from their blocks alone: as one by one, in tables and in counts."""
     wanted, counts = entities(filled), ask(filled, KEPT[DAILY])
     forget_folds(filled)
     read_in_pieces(filled)
+    with psycopg.connect(filled) as connection:
+        connection.execute(LARGE)
     with patch.object(fold, "DEEP_LOGS", 0), patch.object(fold, "LOGS_AT_ONCE", portion):
         portions = 0
         for _, _, chain_id in RECORDED:
