@@ -27,7 +27,7 @@ INTERRUPTED = 130  # how typer ends after a KeyboardInterrupt
 
 app = typer.Typer(
     name="taskscan",
-    help="Index decentralised compute tasks (Arbius, iExec) into one SQL database.",
+    help="Index decentralised compute tasks (Arbius, iExec, Koii, Aidbox) into one SQL database.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -23,11 +23,10 @@ from indexer.store.write import UNKNOWN_LOGS, Batch
 
 
 class Route(NamedTuple):
-    """How to read one event of one role; `start` is the hex text that its rows begin with."""
+    """How to read one event of one role."""
 
     codec: Codec
     target: Target
-    start: str
     pack: Pack
     factories: tuple[Factory, ...]
 
@@ -70,7 +69,12 @@ class Decoder:
             route = contract.routes.get((topics[0] if topics else "", len(topics)))
             if route is None:
                 self._unknown(fixed, log, "no event of this contract has this signature", provider)
-            elif row := _short_way(route, fixed, log):
+                continue
+            try:
+                row = route.pack(fixed, topics, log.data)
+            except ValueError:
+                row = None
+            if row:
                 rows.setdefault(route.target, []).append(row)
             else:
                 self._long_way(route, fixed, log, number, contract.member, provider)
@@ -126,19 +130,6 @@ def _from_hex(text: str, provider: str) -> bytes:
     return raw
 
 
-def _short_way(route: Route, fixed: str, log: Log) -> Row | None:
-    """The row of `log`, or None where only the codec can tell."""
-    try:
-        packed = route.pack(log.topics, log.data)
-        if packed is None:
-            return None
-        text = f"{route.start}{fixed}{packed}"
-        row = bytes.fromhex(text)
-    except ValueError:
-        return None
-    return row if 2 * len(row) == len(text) else None
-
-
 def _contract(member: Member) -> Contract:
     address = of_bytes(bytes.fromhex(member.address[2:])).hex()
     return Contract(member, member.from_block, address, _routes(member.network, member.role))
@@ -155,7 +146,7 @@ def _route(network: str, role: str, codec: Codec) -> Route:
     factories = tuple(f for f in NETWORKS[network].factories if f.role == role and f.table == codec.table)
     table = target(network, codec)
     # A factory looks at the values.
-    return Route(codec, table, table.start.hex(), leave_it if factories else compile_pack(codec), factories)
+    return Route(codec, table, leave_it if factories else compile_pack(codec, table.start.hex()), factories)
 
 
 def target(network: str, codec: Codec) -> Target:

@@ -5,28 +5,31 @@ hex text of packed fields (`indexer.store.binary`). What such a function does no
 codec, which alone decides whether a log is good; so this is only ever faster, never different.
 """
 
+from binascii import unhexlify
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any, cast
 
 from indexer.networks.abi import Arg
 from indexer.networks.codec import Codec
 from indexer.store.binary import NULL, of_integer
 
-Pack = Callable[[Sequence[str], str], str | None]
+Pack = Callable[[str, Sequence[str], str], bytes | None]
 
 _WORD = 64  # hex digits of 32 bytes
 _UNSIGNED = {"int4": 4, "int8": 8}  # bytes of the field
 
 
-def leave_it(topics: Sequence[str], data: str) -> str | None:
+def leave_it(fixed: str, topics: Sequence[str], data: str) -> bytes | None:
     """The `Pack` of an event that only its codec can read."""
     return None
 
 
-def compile_pack(codec: Codec) -> Pack:
-    """A function from topics and data to the hex text of the packed argument columns; None: ask the codec.
+def compile_pack(codec: Codec, begins: str) -> Pack:
+    """A function from the fixed columns, topics and data of a log to its packed row; None: ask the codec.
 
-    The text may still hold what is no hex digit. The function may raise ValueError, which also means: ask the codec.
+    `begins`, with which every row begins, and what the function is given for the fixed columns are hex text. The
+    function may raise ValueError, which also means: ask the codec.
     """
     arguments = codec.event.args
     if not all(_fixed(arg) for arg in arguments):
@@ -40,7 +43,8 @@ def compile_pack(codec: Codec) -> Pack:
     types = dict(zip(codec.columns, codec.pg_types, strict=True))
     for arg, text, start in places:
         fields[arg.column] = _field(arg, types[arg.column], text, start, checks)
-    return _compiled(len(indexed), len(data), checks, [fields.get(name, NULL.hex()) for name in codec.columns])
+    row = [begins, "{fixed}", *(fields.get(name, NULL.hex()) for name in codec.columns)]
+    return _compiled(len(indexed), len(data), checks, "".join(row))
 
 
 def _fixed(arg: Arg) -> bool:
@@ -79,7 +83,7 @@ def _unsigned(bits: int, kind: str, text: str, start: int, checks: list[str]) ->
     return f"{size:08x}{{{text}[{end - 2 * size}:{end}]}}"
 
 
-def _compiled(indexed: int, words: int, checks: Sequence[str], fields: Sequence[str]) -> Pack:
+def _compiled(indexed: int, words: int, checks: Sequence[str], row: str) -> Pack:
     topics = [f"t{n}" for n in range(indexed)]
     texts = [*topics, "data"]
     lengths = [f"{' == '.join(f'len({topic})' for topic in topics)} == {2 + _WORD}"] if topics else []
@@ -87,18 +91,15 @@ def _compiled(indexed: int, words: int, checks: Sequence[str], fields: Sequence[
     prefixes = [f"{text}[:2] == '0x'" for text in texts if text not in begun]
     wanted = [f"len(data) == {2 + _WORD * words}", *lengths, *prefixes, *checks]
     source = (
-        f"def pack(topics, data):\n    {', '.join(['_', *topics])}, = topics\n"
-        f'    if {" and ".join(wanted)}:\n        return f"{"".join(fields)}"\n    return None\n'
+        f"def pack(fixed, topics, data):\n    {', '.join(['_', *topics])}, = topics\n"
+        f'    if {" and ".join(wanted)}:\n        return unhexlify(f"{row}")\n    return None\n'
     )
-    scope: dict[str, Pack] = {"numeric": _numeric, "bools": (f"{0:064x}", f"{1:064x}")}  # type: ignore[dict-item]
+    scope: dict[str, Any] = {"numeric": _numeric, "unhexlify": unhexlify, "bools": (f"{0:064x}", f"{1:064x}")}
     exec(source, scope)
-    return scope["pack"]
+    return cast(Pack, scope["pack"])
 
 
 @lru_cache(maxsize=4096)
 def _numeric(word: str) -> str:
     """The numeric field of an unsigned word; amounts repeat. Raises ValueError for what is no hex text."""
-    raw = bytes.fromhex(word)  # int() would take blanks, underscores and another 0x
-    if len(raw) != _WORD // 2:
-        raise ValueError(word)
-    return of_integer(int.from_bytes(raw, "big")).hex()
+    return of_integer(int.from_bytes(unhexlify(word), "big")).hex()  # int() would take blanks, underscores, another 0x

@@ -2,7 +2,7 @@
 
 from unittest.mock import patch
 
-from indexer.cli import main
+from indexer.__main__ import main
 
 if __name__ == "__main__":
     with (

@@ -122,7 +122,7 @@ def test_text_that_is_no_hex_never_becomes_a_row(letters: str) -> None:
 
 
 def test_most_events_take_the_short_way() -> None:
-    compiled = [compile_pack(codec) for fact in FACTS for codec in codecs_of(fact)]
+    compiled = [compile_pack(codec, "") for fact in FACTS for codec in codecs_of(fact)]
     assert sum(pack is not leave_it for pack in compiled) > 0.7 * len(compiled)
 
 
