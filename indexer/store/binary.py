@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from psycopg import adapters
+from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 POSTGRES_EPOCH = 946_684_800  # seconds from 1970 to 2000, where timestamptz begins
@@ -74,6 +75,25 @@ def of_list(values: Sequence[bytes]) -> bytes:
     shape = struct.pack(">iii", 1, 0, BYTEA_OID) + struct.pack(">ii", len(values), 1)
     empty = struct.pack(">iii", 0, 0, BYTEA_OID)
     return of_bytes(shape + b"".join(map(of_bytes, values)) if values else empty)
+
+
+class Packed(bytes):
+    """A parameter in binary form; the statement says of which type."""
+
+
+class _PackedDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: bytes) -> bytes:
+        return obj
+
+
+adapters.register_dumper(Packed, _PackedDumper)
+
+
+def bytea_array(values: Sequence[bytes]) -> Packed:
+    """A bytea[] as a parameter: psycopg would write a list out as text, each value through two regular expressions."""
+    return Packed(of_list(values)[4:])
 
 
 Field = Callable[[Any], bytes]

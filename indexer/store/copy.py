@@ -12,10 +12,8 @@ from functools import cached_property
 
 import psycopg
 from psycopg import sql
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 
-from indexer.store.binary import FIELDS, Field, columns_of, row_start
+from indexer.store.binary import FIELDS, Field, Packed, columns_of, row_start
 
 Row = bytes  # a whole row in binary COPY format
 
@@ -71,20 +69,6 @@ class Target:
         return insert.format(sql.Identifier(self.schema, self.table), columns, arrays).as_bytes(None)
 
 
-class _Packed(bytes):
-    """A parameter in binary form; the statement says of which type."""
-
-
-class _PackedDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: bytes) -> bytes:
-        return obj
-
-
-psycopg.adapters.register_dumper(_Packed, _PackedDumper)
-
-
 def place(row: Row) -> tuple[int, bytes]:
     """Block number and transaction hash of a packed row."""
     block, tx_hash = _BLOCK_AND_TX.unpack_from(row)
@@ -111,7 +95,7 @@ def insert_rows(connection: psycopg.Connection, rows: Mapping[Target, Sequence[R
     with connection.pipeline():
         for target, lines in rows.items():
             if target.insertion:
-                arrays = [_Packed(array) for array in columns_of(target.types, lines)]
+                arrays = [Packed(column) for column in columns_of(target.types, lines)]
                 connection.execute(target.insertion, arrays, prepare=True)
 
 

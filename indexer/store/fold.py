@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, Insert, aggregate_order_by, in
 
 from indexer.networks import NETWORKS
 from indexer.store import ledger
+from indexer.store.binary import bytea_array
 from indexer.store.database import driver, lazily
 from indexer.store.ledger import Group
 from schema import FOLDS, script
@@ -68,12 +69,17 @@ def fold_chain(connection: sa.Connection, chain_id: int, group_id: int | None = 
     return fold_locked(connection, chain_id, group_id)
 
 
-def fold_locked(connection: sa.Connection, chain_id: int, group_id: int | None = None) -> int:
-    """The same where `lock` was called in this transaction already."""
+def fold_locked(
+    connection: sa.Connection, chain_id: int, group_id: int | None = None, found: Sequence[Group] | None = None,
+    waiting: int | None = None,
+) -> int:  # fmt: skip
+    """The same where `lock` was called in this transaction already. What the caller knows is not asked for: `found`,
+    the groups of the chain, and `waiting`, how many logs are to be folded."""
     _lock_facts(connection, chain_id)
-    found = ledger.load_groups(connection, chain_id)
+    if found is None:
+        found = ledger.load_groups(connection, chain_id)
     due = [(group, group.read_to) for group in found if group_id in (None, group.group_id) and _lags(group)]
-    return _fold_groups(connection, found, due)
+    return _fold_groups(connection, found, due, waiting)
 
 
 def fold_portion(connection: sa.Connection, chain_id: int) -> bool:
@@ -97,20 +103,23 @@ def _lags(group: Group) -> bool:
     return group.read_to is not None and group.read_to > group.folded_to
 
 
-def _fold_groups(connection: sa.Connection, found: Sequence[Group], due: Sequence[tuple[Group, int | None]]) -> int:
+def _fold_groups(
+    connection: sa.Connection, found: Sequence[Group], due: Sequence[tuple[Group, int | None]],
+    waiting: int | None = None,
+) -> int:  # fmt: skip
     """Fold each group of `due` to its block. All that is folded of the chain counts: events of one entity may come
     from contracts of several groups."""
     lasts = {group.group_id: last for group, last in due if last is not None}
     at_block = max([*lasts.values(), *(group.folded_to for group in found)], default=-1)
-    keys = sum(_fold_group(connection, group, lasts[group.group_id], at_block) for group, _ in due)
+    keys = sum(_fold_group(connection, group, lasts[group.group_id], at_block, waiting) for group, _ in due)
     for group_id, last in sorted(lasts.items()):  # at the end: a group's writers wait from here on
         connection.execute(sa.update(groups).where(groups.c.group_id == group_id).values(folded_to=last))
     return keys
 
 
-def _fold_group(connection: sa.Connection, group: Group, last: int, at_block: int) -> int:
+def _fold_group(connection: sa.Connection, group: Group, last: int, at_block: int, waiting: int | None) -> int:
     first, keys = group.folded_to + 1, 0
-    deep = _portion(connection, group)[0] >= DEEP_LOGS
+    deep = (_portion(connection, group)[0] if waiting is None else waiting) >= DEEP_LOGS
     for network in sorted({member.network for member in group.members}):
         if deep:
             _look_again(connection, network)
@@ -149,8 +158,8 @@ def _fold_many(
     entity = sa.cast(fold.table.fullname, postgresql.REGCLASS)
     enriched = sa.cast(sorted(fold.enriched), ARRAY(sa.Text()))
     found = sa.func.analytics.fold_blocks(
-        entity, fold.key, _arrays(fold, [])[1], enriched, fold.by_range, chain_id, _addresses(addresses), first, last,
-        at_block, KEYS_AT_ONCE,
+        entity, fold.key, _arrays(fold, [], [])[1], enriched, fold.by_range, chain_id, _addresses(addresses), first,
+        last, at_block, KEYS_AT_ONCE,
     )  # fmt: skip
     return int(connection.execute(sa.select(found)).scalar_one())
 
@@ -236,17 +245,14 @@ def _key_parts(keys: Keys, chain_id: int, at_block: int) -> Iterator[dict[str, o
     """What the statements of `_given` are told, `KEYS_AT_ONCE` keys at a time."""
     for n in range(0, len(keys), KEYS_AT_ONCE):
         addresses, names = zip(*keys[n : n + KEYS_AT_ONCE], strict=True)
-        yield {"chain": chain_id, "addresses": list(addresses), "keys": list(names), "at_block": at_block}
+        packed = bytea_array(names) if isinstance(names[0], bytes) else list(names)
+        yield {"chain": chain_id, "addresses": bytea_array(addresses), "keys": packed, "at_block": at_block}
 
 
 def _given(fold: Fold) -> tuple[sa.ColumnElement[Any], ...]:
     """The parameters of a fold by keys: chain, addresses, keys and the block up to which events count."""
     chain, at_block = (sa.bindparam(name, type_=sa.BigInteger()) for name in ("chain", "at_block"))
-    kinds = ARRAY(sa.LargeBinary()), ARRAY(fold.table.c[fold.key].type)
-    addresses, names = (
-        sa.cast(sa.bindparam(name, type_=kind), kind) for name, kind in zip(("addresses", "keys"), kinds, strict=True)
-    )
-    return chain, addresses, names, at_block
+    return chain, *_arrays(fold, sa.bindparam("addresses"), sa.bindparam("keys")), at_block
 
 
 def _upsert(fold: Fold, rows: sa.Select[tuple[object, ...]]) -> Insert:
@@ -261,17 +267,15 @@ def _addresses(addresses: Sequence[bytes]) -> sa.Cast[Any]:
     return sa.cast(list(addresses), ARRAY(sa.LargeBinary()))
 
 
-def _arrays(fold: Fold, keys: Keys) -> list[sa.Cast[Any]]:
-    columns = (
-        ([address for address, _ in keys], sa.LargeBinary()),
-        ([key for _, key in keys], fold.table.c[fold.key].type),
-    )
-    return [sa.cast(values, ARRAY(kind)) for values, kind in columns]
+def _arrays(fold: Fold, addresses: Any, keys: Any) -> list[sa.Cast[Any]]:
+    """The addresses and the keys of a fold, lists or parameters, as arrays of the types that it takes."""
+    return [sa.cast(addresses, ARRAY(sa.LargeBinary())), sa.cast(keys, ARRAY(fold.table.c[fold.key].type))]
 
 
 def folded(fold: Fold, chain_id: int, keys: Keys, at_block: int) -> sa.Select[tuple[object, ...]]:
     """What the fold gives for `keys` at `at_block`, as a query of the columns that a fold fills."""
-    return _folded_by(fold, chain_id, *_arrays(fold, keys), at_block)
+    given = _arrays(fold, [address for address, _ in keys], [key for _, key in keys])
+    return _folded_by(fold, chain_id, *given, at_block)
 
 
 def _folded_by(fold: Fold, *given: Any) -> sa.Select[tuple[object, ...]]:

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from indexer.chain.window import Block, Point
 from indexer.errors import Inconsistent
 from indexer.store import fold, ledger
-from indexer.store.write import Batch, write
+from indexer.store.binary import bytea_array
+from indexer.store.write import Batch, write_locked
 from schema.chain import blocks, chains, groups, reads, reorgs
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
@@ -40,6 +41,16 @@ _RAISED = (
         head_time=sa.bindparam("time", type_=chains.c.head_time.type),
         seen_at=sa.func.now(),
     )
+)
+_TAKEN = sa.func.unnest(
+    sa.cast(sa.bindparam("numbers"), ARRAY(sa.BigInteger)), sa.cast(sa.bindparam("hashes"), ARRAY(sa.LargeBinary)),
+    sa.cast(sa.bindparam("parents"), ARRAY(sa.LargeBinary)),
+    sa.cast(sa.bindparam("times"), ARRAY(blocks.c.block_time.type)),
+).table_valued("block_number", "block_hash", "parent_hash", "block_time").render_derived()  # fmt: skip
+_HELD = (
+    insert(blocks)
+    .from_select(["chain_id", *_TAKEN.c.keys()], sa.select(_CHAIN, *_TAKEN.c))
+    .add_cte(_RAISED.cte("raised"))
 )
 
 
@@ -73,14 +84,11 @@ def extend(
     Raises Inconsistent where the stored window does not end at `tip`: somebody else writes this chain.
     """
     fold.lock(connection, chain_id)
-    locked = connection.scalars(_LOCKED, {"chain": chain_id}).all()
+    connection.execute(_LOCKED, {"chain": chain_id}).all()
     counting = _check_tip(connection, chain_id, tip)
     if held:
-        rows = [_row(chain_id, block) for block in held]
-        connection.execute(sa.insert(blocks), rows if len(rows) > 1 else rows[0])
-        newest = {"chain": chain_id, "number": held[-1].number, "time": time_of(held[-1].timestamp)}
-        connection.execute(_RAISED, newest)
-    written = sum(write(connection, batch, locked) for batch in batches)
+        connection.execute(_HELD, {"chain": chain_id} | _columns(held))
+    written = sum(write_locked(connection, batch, ledger.load_groups(connection, chain_id)) for batch in batches)
     if counting:
         _count_added(connection, chain_id)
     return written
@@ -103,6 +111,19 @@ def _check_tip(connection: sa.Connection, chain_id: int, tip: Point) -> bool:
         message = f"its newest block is {row.block_number}, not {tip.number}: another process writes this chain"
         raise Inconsistent(message, provider="chain.blocks")
     return row is None or row.counting
+
+
+def _columns(held: Sequence[Block]) -> dict[str, object]:
+    """Blocks as `_HELD` takes them: by column, and the newest once more."""
+    times = [time_of(block.timestamp) for block in held]
+    return {
+        "numbers": [block.number for block in held],
+        "hashes": bytea_array([block.hash for block in held]),
+        "parents": bytea_array([block.parent for block in held]),
+        "times": times,
+        "number": held[-1].number,
+        "time": times[-1],
+    }
 
 
 def _row(chain_id: int, block: Block) -> dict[str, object]:

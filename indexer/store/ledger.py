@@ -104,6 +104,10 @@ class Group:
             return []
         return subtract([Range(max(self.from_block, wanted.first), wanted.last)], self.covered)
 
+    def has_all(self, addresses: Iterable[str]) -> bool:
+        """Whether all of these contracts are members."""
+        return {member.address for member in self.members}.issuperset(addresses)
+
     @property
     def read_to(self) -> int | None:
         """Last block up to which nothing is missing."""
@@ -169,9 +173,8 @@ def lock_group(connection: sa.Connection, group_id: int) -> bool:
 def knows_all(connection: sa.Connection, group: Group) -> bool:
     """Whether `group`, as it was loaded, has all members that the group has now: another may have been joined with it
     since, and what was read without its contracts must not count as read with them. The group must be locked."""
-    known = {member.address for member in group.members}
     now = connection.scalars(_ADDRESSES, {"group": group.group_id})
-    return all("0x" + address.hex() in known for address in now)
+    return group.has_all("0x" + address.hex() for address in now)
 
 
 def covered_by(connection: sa.Connection, group_id: int) -> list[Range]:

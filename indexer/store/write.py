@@ -1,13 +1,13 @@
 """One transaction: event rows, unknown logs, new contracts and the ledger rows that say the range is read."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from indexer.chain.ranges import Range, subtract
+from indexer.chain.ranges import Range, merge, subtract
 from indexer.store import ledger, sources
 from indexer.store.copy import FIXED_COLUMNS, FIXED_TYPES, Row, Target, copy_rows, insert_rows, place
 from indexer.store.database import driver, lazily
@@ -44,29 +44,46 @@ class Batch:
         return sum(map(len, self.rows.values()))
 
 
-def write(connection: sa.Connection, batch: Batch, locked: Collection[int] = ()) -> int:
+def write(connection: sa.Connection, batch: Batch) -> int:
     """Write the batch; how many rows were new. Blocks that the group has read already are left out.
 
     Writers of one group wait for each other, so a range is written once whoever reads it; a group that was
-    joined with another meanwhile is left alone and its range planned anew. `locked`: groups that this transaction
-    has locked already, and with them the folds of their chain.
+    joined with another meanwhile is left alone and its range planned anew.
     """
-    group_id = batch.group.group_id
-    covered = ledger.covered_by(connection, group_id)
-    at_head = _reads_the_rest(batch, covered)
-    if not at_head:
+    group = batch.group
+    at_head = _reads_the_rest(batch, ledger.covered_by(connection, group.group_id))
+    if at_head:
+        lock(connection, group.chain_id)
+    else:
         lazily(connection)
-    elif not locked:
-        lock(connection, batch.group.chain_id)
-    if group_id not in locked:
-        if not ledger.lock_group(connection, group_id):
-            return 0
-        covered = ledger.covered_by(connection, group_id)
-    if not ledger.knows_all(connection, batch.group):
+    if not ledger.lock_group(connection, group.group_id) or not ledger.knows_all(connection, group):
         return 0
+    reads, written = _add(connection, batch, ledger.covered_by(connection, group.group_id))
+    if reads and at_head:
+        fold_locked(connection, group.chain_id, group.group_id)
+    return written
+
+
+def write_locked(connection: sa.Connection, batch: Batch, found: Sequence[ledger.Group]) -> int:
+    """The same where this transaction has locked the folds of the chain and then all its groups, which are `found`."""
+    group_id = batch.group.group_id
+    now = next((group for group in found if group.group_id == group_id), None)
+    if now is None or not batch.group.has_all(member.address for member in now.members):
+        return 0
+    reads, written = _add(connection, batch, now.covered)
+    if reads and _reads_the_rest(batch, now.covered):
+        grown = replace(now, covered=tuple(merge([*now.covered, *(read.range for read in reads)])))
+        waiting = sum(read.logs for read in reads) if now.read_to == now.folded_to else None
+        others = [group for group in found if group is not now]
+        fold_locked(connection, now.chain_id, group_id, [*others, grown], waiting)
+    return written
+
+
+def _add(connection: sa.Connection, batch: Batch, covered: Sequence[Range]) -> tuple[list[ledger.Read], int]:
+    """The reads of the batch that are not `covered`, which the ledger has now, and how many rows came with them."""
     wanted = subtract([read.range for read in batch.reads], covered)
     if not wanted:
-        return 0
+        return [], 0
     reads = [read for read in batch.reads if any(_overlap(read.range, piece) for piece in wanted)]
     whole = sum(piece.blocks for piece in wanted) == sum(read.range.blocks for read in batch.reads)
     rows = batch.rows if whole else {target: _within(rows, wanted) for target, rows in batch.rows.items()}
@@ -74,9 +91,7 @@ def write(connection: sa.Connection, batch: Batch, locked: Collection[int] = ())
     if batch.born:
         sources.add(connection, batch.group.chain_id, batch.born)
     ledger.record(connection, batch.group, reads)
-    if at_head:
-        fold_locked(connection, batch.group.chain_id, group_id)
-    return sum(map(len, rows.values()))
+    return reads, sum(map(len, rows.values()))
 
 
 def _reads_the_rest(batch: Batch, covered: Sequence[Range]) -> bool:
