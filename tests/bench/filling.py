@@ -4,6 +4,10 @@
 measured comes between.
 """
 
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +15,8 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from indexer.chain.ranges import Range
-from indexer.store import fold, ledger
+from indexer.store import database as db
+from indexer.store import fold, ledger, migrate, server, sources
 from indexer.store.database import driver
 from tests.bench.chain import CHAIN_ID, ENGINE
 
@@ -26,6 +31,33 @@ FROM pg_indexes i JOIN pg_class c ON c.oid = format('%I.%I', i.schemaname, i.ind
 JOIN pg_index x ON x.indexrelid = c.oid
 WHERE i.schemaname = 'arbius' AND NOT x.indisprimary ORDER BY i.indexname
 """
+
+
+@contextlib.contextmanager
+def fresh() -> Iterator[tuple[sa.Engine, str]]:
+    """A fresh cluster with production settings that knows the engine as a source, and its URL."""
+    folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
+    try:
+        with server.using(folder / "data") as running:
+            engine = db.engine(running.url)
+            migrate.upgrade(engine)
+            with engine.begin() as connection:
+                sources.settle_chain(connection, CHAIN_ID, "bench", "head", (0, "0x" + "00" * 32))
+                sources.configure(connection, CHAIN_ID, [sources.Wanted(ENGINE, "arbius", "engine", 0)])
+            yield engine, running.url
+            engine.dispose()
+    finally:
+        server.remove(folder / "data")
+        shutil.rmtree(folder)
+
+
+def settle(engine: sa.Engine) -> None:
+    """Statistics, and no vacuum or checkpoint left to come between."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM ANALYZE"))
+        connection.execute(sa.text("CHECKPOINT"))
+        newest = sa.text("UPDATE chain.chains SET head_time = (SELECT max(block_time) FROM arbius.task_submitted)")
+        connection.execute(newest)
 
 
 def load(engine: sa.Engine, first: int, last: int) -> None:

@@ -18,12 +18,31 @@ from indexer.store.copy import Row, Target, place
 from indexer.store.database import driver
 from indexer.store.write import Batch
 from tests.bench.chain import CHAIN_ID
-from tests.bench.filling import LOGS_PER_STEP, STEPS, make
+from tests.bench.filling import LOGS_PER_STEP, STEPS, fold_all, fresh, load, make, settle, tell
 from tests.bench.process import postgres_cpu_seconds
 
+CURVE = (100, 1), (25, 10), (10, 40)  # writes, and blocks in each
 WARM = 10  # writes before the clock starts: a connection plans each statement a few times before it keeps the plan
 Figures = dict[str, float]
 Rows = dict[int, dict[Target, list[Row]]]
+
+
+def alone(tasks: int) -> list[Figures]:
+    """The curve on top of a fresh cluster with so many tasks."""
+    with fresh() as (engine, url):
+        load(engine, 0, tasks - 1)
+        tell(engine, 0, tasks - 1)
+        fold_all(engine)
+        settle(engine)
+        return [curve(engine, url)]
+
+
+def curve(engine: sa.Engine, url: str) -> Figures:
+    """Single blocks, and what a busy chain brings while the last write runs: the follower takes all that is there."""
+    figures: Figures = {}
+    for writes, blocks in CURVE:
+        figures |= run(engine, url, writes, blocks)
+    return figures
 
 
 def run(engine: sa.Engine, url: str, writes: int, blocks: int) -> Figures:

@@ -1,12 +1,9 @@
 """Bench "volume": many tasks in the tables. What do folds, a rollback, pages, counts and the past cost then?"""
 
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
@@ -14,17 +11,15 @@ import sqlalchemy as sa
 from indexer.query import connect
 from indexer.query.lists import STATUSES, Listing, rows, tasks_by_status
 from indexer.query.task import find
-from indexer.store import database as db
-from indexer.store import fold, migrate, server, sources
+from indexer.store import fold
 from indexer.store.rollback import rollback
 from schema.analytics import tasks, work
 from tests.bench import head_writes
-from tests.bench.chain import CHAIN_ID, ENGINE
-from tests.bench.filling import LOGS_PER_STEP, Bulk, fold_all, load, tell
+from tests.bench.chain import CHAIN_ID
+from tests.bench.filling import LOGS_PER_STEP, Bulk, fold_all, fresh, load, settle, tell
 from tests.bench.process import postgres_cpu_seconds
 
 MEASURED = 80_000  # tasks, about 410,000 logs, that are folded at the beginning and at the end under the clock
-HEAD_WRITES = 100
 ROLLED_BLOCKS = 64
 TIMES = 5
 Figures = dict[str, float]
@@ -33,20 +28,8 @@ Spent = tuple[float, float, int]  # wall seconds, CPU seconds of the server, log
 
 def run(tasks: int) -> list[Figures]:
     """Figures of one run on a fresh cluster with production settings."""
-    folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
-    try:
-        with server.using(folder / "data") as running:
-            engine = db.engine(running.url)
-            migrate.upgrade(engine)
-            with engine.begin() as connection:
-                sources.settle_chain(connection, CHAIN_ID, "bench", "head", (0, "0x" + "00" * 32))
-                sources.configure(connection, CHAIN_ID, [sources.Wanted(ENGINE, "arbius", "engine", 0)])
-            figures = _filled(engine, running.url, tasks) | _asking(running.url)
-            engine.dispose()
-        return [figures]
-    finally:
-        server.remove(folder / "data")
-        shutil.rmtree(folder)
+    with fresh() as (engine, url):
+        return [_filled(engine, url, tasks) | _asking(url)]
 
 
 def _filled(engine: sa.Engine, url: str, tasks: int) -> Figures:
@@ -58,15 +41,15 @@ def _filled(engine: sa.Engine, url: str, tasks: int) -> Figures:
     bulk = Bulk(engine)
     load(engine, MEASURED, tasks - 1)
     bulk.index(events=True)
-    _settle(engine)
+    settle(engine)
     tell(engine, MEASURED, tasks - MEASURED - 1)
     fold_all(engine)
     bulk.index(events=False)
-    _settle(engine)
+    settle(engine)
     filled = time.monotonic() - began
     last = list(_folds(engine, url, tasks - MEASURED, tasks - 1))
-    head = head_writes.run(engine, url, HEAD_WRITES, 1) | head_writes.run(engine, url, HEAD_WRITES // 4, 10)
-    _settle(engine)
+    head = head_writes.curve(engine, url)
+    settle(engine)
     figures = {"logs": tasks * LOGS_PER_STEP, "filling_s": filled} | _folding(first, last) | head
     return figures | {f"{name}_first": value for name, value in rolled.items()} | _rolled(engine)
 
@@ -97,15 +80,6 @@ def _rolled(engine: sa.Engine) -> Figures:
             connection.rollback()
     median = statistics.median(spent)
     return {"rollback_ms": median, "rollback_us_per_log": 1000 * median / removed, "rollback_logs": removed}
-
-
-def _settle(engine: sa.Engine) -> None:
-    """Statistics, and no vacuum or checkpoint left to come between."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text("VACUUM ANALYZE"))
-        connection.execute(sa.text("CHECKPOINT"))
-        newest = sa.text("UPDATE chain.chains SET head_time = (SELECT max(block_time) FROM arbius.task_submitted)")
-        connection.execute(newest)
 
 
 def _folding(first: list[Spent], last: list[Spent]) -> Figures:
