@@ -139,10 +139,8 @@ def _fold_few(
     at_block: int,
 ) -> int:  # fmt: skip
     """At the head one question costs more than its answer: the keys of all entities are asked for at once."""
-    blocks = {"chain": chain_id, "addresses": list(addresses), "first": first, "last": last}
     connection.execute(_PLAN_ONCE)
-    found = list(connection.execute(_all_touched(network), blocks).one())
-    touched = [list(zip(found[n] or (), found[n + 1] or (), strict=True)) for n in range(0, len(found), 2)]
+    touched = touched_by_fold(connection, network, chain_id, addresses, first, last)
     if max(map(len, touched)) > FEW_KEYS:
         connection.execute(_PLAN_ANEW)
     for fold, keys in zip(FOLDS[network], touched, strict=True):
@@ -150,18 +148,32 @@ def _fold_few(
     return sum(map(len, touched))
 
 
+def touched_by_fold(
+    connection: sa.Connection, network: str, chain_id: int, addresses: Sequence[bytes], first: int, last: int
+) -> list[list[tuple[bytes, Any]]]:
+    """The (address, key) of each fold of a network that events of these blocks touch, by one question."""
+    blocks = {"chain": chain_id, "addresses": list(addresses), "first": first, "last": last}
+    found = list(connection.execute(_all_touched(network), blocks).one())
+    return [list(zip(found[n] or (), found[n + 1] or (), strict=True)) for n in range(0, len(found), 2)]
+
+
 def _fold_many(
     connection: sa.Connection, fold: Fold, chain_id: int, addresses: Sequence[bytes], first: int, last: int,
     at_block: int,
 ) -> int:  # fmt: skip
     """The same without the keys coming here: a deep backfill has hundreds of thousands."""
-    entity = sa.cast(fold.table.fullname, postgresql.REGCLASS)
-    enriched = sa.cast(sorted(fold.enriched), ARRAY(sa.Text()))
+    entity, key, enriched = _entity(fold)
     found = sa.func.analytics.fold_blocks(
-        entity, fold.key, _arrays(fold, [], [])[1], enriched, fold.by_range, chain_id, _addresses(addresses), first,
+        entity, key, _arrays(fold, [], [])[1], enriched, fold.by_range, chain_id, _addresses(addresses), first,
         last, at_block, KEYS_AT_ONCE,
     )  # fmt: skip
     return int(connection.execute(sa.select(found)).scalar_one())
+
+
+def _entity(fold: Fold) -> tuple[sa.ColumnElement[Any], ...]:
+    """An entity as functions take it: its table, the column that is its key, and those that no event fills."""
+    table = sa.cast(fold.table.fullname, postgresql.REGCLASS)
+    return table, sa.literal(fold.key, sa.Text()), sa.cast(sorted(fold.enriched), ARRAY(sa.Text()))
 
 
 def touched_keys(
@@ -227,18 +239,9 @@ def refold_and_prune(connection: sa.Connection, fold: Fold, chain_id: int, keys:
         connection.execute(_pruned(fold), given)
 
 
-@cache
-def _pruned(fold: Fold) -> sa.Delete:
-    table = fold.table
-    chain, addresses, names, at_block = _given(fold)
-    primary = [column.name for column in table.primary_key]
-    given = _folded_by(fold, chain, addresses, names, at_block).cte("given").prefix_with("MATERIALIZED")
-    key = sa.func.unnest(addresses, names).table_valued("address", "key").render_derived()
-    mine = sa.and_(table.c.chain_id == chain, table.c.address == key.c.address, table.c[fold.key] == key.c.key)
-    # NOT IN is looked up in a hash table; a join would be planned for the one or two rows that a planner expects.
-    still = sa.tuple_(*(table.c[name] for name in primary)).in_(sa.select(*(given.c[name] for name in primary)))
-    written = _upsert(fold, sa.select(given)).cte("written")
-    return sa.delete(table).where(mine, ~still).add_cte(given, written)
+def _pruned(fold: Fold) -> sa.Select[Any]:
+    chain, addresses, keys, at_block = _given(fold)
+    return sa.select(sa.func.analytics.fold_and_prune(*_entity(fold), chain, addresses, keys, at_block))
 
 
 def _key_parts(keys: Keys, chain_id: int, at_block: int) -> Iterator[dict[str, object]]:

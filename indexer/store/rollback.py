@@ -6,7 +6,7 @@ Every statement finds its rows by block through a primary key or an index, so th
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -15,11 +15,10 @@ from indexer.chain.ranges import Range
 from indexer.errors import FinalityBroken
 from indexer.networks import NETWORKS
 from indexer.store import ledger
-from indexer.store.copy import FIXED_COLUMNS
-from indexer.store.fold import Keys, lock, refold_and_prune, touched_keys
+from indexer.store.fold import Keys, lock, refold_and_prune, touched_by_fold
 from indexer.store.stored import count, filled
 from schema import FOLDS, metadata
-from schema.chain import blocks, chains, coverage, groups, orphaned_logs, reads, reorgs, sources
+from schema.chain import blocks, chains, coverage, groups, reads, reorgs, sources
 from schema.facts import fact_retries
 from schema.folds import Fold
 
@@ -52,9 +51,11 @@ def rollback(
     at_block = min(ancestor, _folded_at(connection, chain_id))
     reorg_id, depth = _open_reorg(connection, chain_id, ancestor, gone.last, new_head_hash)
     tables = filled(connection, chain_id, gone)
-    members, changed = _members(connection, chain_id), {table.schema for table in tables}
+    members, changed = _members(connection, chain_id), {table.partition(".")[0] for table in tables}
     touched: Touched = {
-        network: [(fold, touched_keys(connection, fold, chain_id, addresses, *gone)) for fold in FOLDS[network]]
+        network: list(
+            zip(FOLDS[network], touched_by_fold(connection, network, chain_id, addresses, *gone), strict=True)
+        )
         for network, addresses in members.items()
         if network in changed
     }
@@ -140,52 +141,11 @@ def _open_reorg(
     return connection.execute(statement.returning(reorgs.c.reorg_id)).scalar_one(), depth
 
 
-def _orphan(connection: sa.Connection, chain_id: int, reorg_id: int, tables: Sequence[sa.Table], gone: Range) -> int:
+def _orphan(connection: sa.Connection, chain_id: int, reorg_id: int, tables: Sequence[str], gone: Range) -> int:
     """Move the logs of the blocks `gone` from `tables` to `chain.orphaned_logs`; how many."""
-    count = {"preserve_rowcount": True}
-    moves = (_move(table, chain_id, reorg_id, gone) for table in tables)
-    return sum(connection.execute(move, execution_options=count).rowcount for move in moves)
-
-
-def _move(table: sa.Table, chain_id: int, reorg_id: int, gone: Range) -> sa.Insert:
-    mine = sa.and_(table.c.chain_id == chain_id, table.c.block_number.between(*gone))
-    old = sa.delete(table).where(mine).returning(*table.c).cte("old")
-    fixed = [name for name in FIXED_COLUMNS if name != "chain_id"]
-    pairs = [part for c in old.c if c.name not in FIXED_COLUMNS for part in (_text(c.name), _argument(c))]
-    row = sa.select(
-        sa.literal(reorg_id, sa.BigInteger()), sa.literal(chain_id, sa.BigInteger()),
-        *(old.c[name] for name in fixed), _text(str(table)),
-        sa.func.jsonb_build_object(*pairs), _believed(old, chain_id),
-        sa.func.clock_timestamp(),
-    )  # fmt: skip
-    names = ["reorg_id", "chain_id", *fixed, "stored_in", "arguments", "believed_at", "removed_at"]
-    return sa.insert(orphaned_logs).from_select(names, row)
-
-
-def _argument(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """The column as JSON can hold it."""
-    if isinstance(column.type, ARRAY):
-        part = sa.func.unnest(column).column_valued("part")
-        return sa.func.array(sa.select(_hex(part)).scalar_subquery())
-    return _hex(column) if isinstance(column.type, sa.LargeBinary) else column
-
-
-def _hex(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-    return _text("0x").op("||")(sa.func.encode(column, _text("hex")))
-
-
-def _text(value: str) -> sa.BindParameter[str]:
-    return sa.literal(value, sa.Text())
-
-
-def _believed(old: sa.CTE, chain_id: int) -> sa.ColumnElement[Any]:
-    """When the log was first written: by a read of the contract's group, else (it was joined) of any."""
-    first = sa.select(sa.func.min(sa.func.coalesce(reads.c.written_at, reads.c.requested_at))).where(
-        reads.c.chain_id == chain_id, reads.c.to_block >= old.c.block_number, reads.c.from_block <= old.c.block_number
-    )  # fmt: skip
-    group = sa.select(sources.c.group_id).where(sources.c.chain_id == chain_id, sources.c.address == old.c.address)
-    own = first.where(reads.c.group_id == group.correlate(old).scalar_subquery())
-    return sa.func.coalesce(own.correlate(old).scalar_subquery(), first.correlate(old).scalar_subquery())
+    names = sa.cast(list(tables), ARRAY(sa.Text))
+    removed = sa.func.analytics.orphan(names, reorg_id, chain_id, *gone)
+    return int(connection.execute(sa.select(removed)).scalar_one())
 
 
 def _forget_born(connection: sa.Connection, chain_id: int, ancestor: int) -> None:

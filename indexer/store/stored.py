@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -54,17 +53,10 @@ def _places(networks: tuple[str, ...]) -> sa.CompoundSelect[tuple[str, int, int,
     return sa.union_all(*queries)
 
 
-def filled(connection: sa.Connection, chain_id: int, piece: Range) -> list[sa.Table]:
-    """The tables that hold logs of the blocks `piece` of any network."""
-    found = connection.execute(_filled(), {"chain": chain_id, "first": piece.first, "last": piece.last}).one()
-    return [table for table, holds in zip(tables_of(EVENTS), found, strict=True) if holds]
-
-
-@cache
-def _filled() -> sa.Select[Any]:
-    tables = enumerate(tables_of(EVENTS))
-    checks: Any = [sa.exists().where(*_in_piece(table)).label(f"t{n}") for n, table in tables]
-    return sa.select(*checks)
+def filled(connection: sa.Connection, chain_id: int, piece: Range) -> list[str]:
+    """The names of the tables that hold logs of the blocks `piece` of any network."""
+    names = sa.cast([str(table) for table in tables_of(EVENTS)], ARRAY(sa.Text))
+    return list(connection.scalars(sa.select(sa.func.analytics.filled(names, chain_id, *piece))))
 
 
 def _in_piece(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:

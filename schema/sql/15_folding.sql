@@ -77,3 +77,29 @@ COMMENT ON FUNCTION analytics.fold_blocks(
     regclass, text, anyarray, text[], boolean, bigint, bytea[], bigint, bigint, bigint, integer
 ) IS 'Fold what these blocks touch, in parts of at_once keys. some_keys only tells the type of the keys. by_range: the'
      ' fold takes a first block, and a key without row has no event before from_block.';
+
+CREATE OR REPLACE FUNCTION analytics.fold_and_prune(
+    entity regclass, key text, enriched text[], chain bigint, addresses bytea[], some_keys anyarray, at_block bigint
+) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    home text := (SELECT c.relnamespace::regnamespace::text FROM pg_class c WHERE c.oid = entity);
+    name text := (SELECT c.relname FROM pg_class c WHERE c.oid = entity);
+    primary_key text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+                         FROM pg_attribute a JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+                         WHERE a.attrelid = entity AND a.attnum = ANY (i.indkey));
+BEGIN
+    -- NOT IN is looked up in a hash table; a join would be planned for the one or two rows that a planner expects.
+    EXECUTE format('
+        WITH given AS MATERIALIZED (SELECT * FROM %1$I.fold_%2$s($1, $2, $3, $4)), written AS (%3$s)
+        DELETE FROM %4$s e USING unnest($2, $3) AS k (address, key)
+        WHERE e.chain_id = $1 AND e.address = k.address AND e.%5$I = k.key
+          AND (%6$s) NOT IN (SELECT %7$s FROM given)',
+        home, name, analytics.fold_statement(entity, enriched, 'given', false), entity, key,
+        'e.' || replace(primary_key, ', ', ', e.'), primary_key)
+        USING chain, addresses, some_keys, at_block;
+END
+$$;
+COMMENT ON FUNCTION analytics.fold_and_prune(regclass, text, text[], bigint, bytea[], anyarray, bigint) IS
+    'Fold these keys up to at_block, and delete their rows that no event gives any more.';
