@@ -156,8 +156,9 @@ def _command(binary: Path, chain_id: int, timestamp: int, folder: Path) -> list[
         "--timestamp": timestamp,
         "--accounts": 1,
         "--slots-in-an-epoch": 2,
-        # Blocks are built in the order of sending: transactions of one block may build on each other.
-        "--order": "fifo",
+        # By price, so that a sender can fix the order in a block (`chain.mine`): it is not that of arrival, since of a
+        # batch Anvil handles only the first hundred calls in order.
+        "--order": "fees",
         "--gas-limit": 4_000_000_000,
         "--block-base-fee-per-gas": 0,
         # States that no longer fit in memory (from some 500 blocks on) go to disk, megabytes each.

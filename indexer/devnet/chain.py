@@ -10,7 +10,7 @@ from indexer.errors import Inconsistent, RpcRefused
 
 GAS = 6_000_000
 # Base fee is zero and Anvil sorts by price: a price that falls by one per transaction fixes their order,
-# although Anvil handles the calls of a batch concurrently.
+# although Anvil handles the calls of a batch concurrently. (Transactions of a block may build on each other.)
 TOP_PRICE = 1_000_000
 
 

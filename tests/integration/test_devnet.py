@@ -19,6 +19,7 @@ from web3.contract import Contract
 
 from indexer.devnet import Devnet
 from indexer.devnet.anvil import Anvil
+from indexer.devnet.chain import Chain, Tx
 from indexer.devnet.ledger import COMPLETED, FAILED, Ledger
 from indexer.devnet.tools import install
 
@@ -263,6 +264,16 @@ def test_anvil_dies_with_a_killed_parent() -> None:
         assert is_open(int(port))
         parent.kill()
     assert within(3, lambda: not is_open(int(port)) and not Path(folder).exists())
+
+
+def test_a_block_keeps_the_order_of_more_transactions_than_anvil_takes_in_turn() -> None:
+    people = [f"0x{n:040x}" for n in range(1, 8)]
+    with Anvil(install().anvil, chain_id=31337, timestamp=1_700_000_000) as anvil:
+        chain = Chain(anvil.node, Ledger(31337, 1), 1_700_000_000)
+        chain.fund(people)
+        chain.mine([Tx(people[n * n % 7], people[0], f"0x{n:064x}") for n in range(400)], 1_700_000_001)
+        block = anvil.node.call("eth_getBlockByNumber", "latest", True)
+    assert [int(tx["input"], 16) for tx in block["transactions"]] == list(range(400))
 
 
 def test_anvil_closes_at_once_and_leaves_nothing() -> None:
