@@ -49,6 +49,7 @@ class TaskscanError(Exception):
 
     exit_code = 1
     http_status = 500
+    outlasted = False  # by tries enough: `rpc.retry`
 
     def __init__(self, message: str = "", **facts: object) -> None:
         self.facts = {"message": message, **facts}

@@ -62,15 +62,19 @@ async def ask(
     last of them or a later one.
 
     A backend that holds that very block holds all blocks below it, too; without that (evidence `single`) one that lags
-    or stands on a lost branch goes unseen. `patient`: in several posts where the provider wants smaller batches, each
-    with that header. A provider that takes no batches cannot be bound like this: see `by_hash.unbound`.
+    or stands on a lost branch goes unseen. `attempts`: of a post that fails for a passing reason. `patient`: in several
+    posts where the provider wants smaller batches, each with that header and with the attempts of `posts`. A provider
+    that takes no batches cannot be bound like this: see `by_hash.unbound`.
     Raises what concerns the whole batch: Transient errors, TooLarge(batch=True), NotThereYet where the header is
     missing, OtherBranch where it is another one.
     """
     calls = [Call("eth_getLogs", (filter_of(group, piece),)) for piece in ranges]
     last = () if group.evidence == "single" else (Call("eth_getBlockByNumber", (hex(bound.number), False)),)
     requested_at, began = datetime.now(UTC), time.monotonic()
-    found = await with_retries(lambda: (posts if patient else one_post)(provider, calls, last), attempts=attempts)
+    if patient:
+        found = await posts(provider, calls, last)
+    else:
+        found = await with_retries(lambda: one_post(provider, calls, last), attempts=attempts)
     seconds = time.monotonic() - began
     headers = [_bound(provider, others[0], bound) for _, others in found if others]
     answers = [(piece, answer) for piece, (answer, _) in zip(ranges, found, strict=True)]

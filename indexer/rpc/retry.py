@@ -30,7 +30,8 @@ async def with_retries(
     """Call `do` until it succeeds, at most `attempts` times and never waiting past `budget_seconds` from now.
 
     Only `errors` are tried again, after an exponential wait with full jitter, or after the provider's own
-    `retry_after` plus jitter. All others pass at once; at the end the last error does.
+    `retry_after` plus jitter. All others pass at once; at the end the last error does, and no call around this one
+    tries it again: however deep calls are nested, one question is asked `attempts` times.
     """
     deadline = clock() + budget_seconds
     for attempt in range(1, attempts + 1):
@@ -38,7 +39,8 @@ async def with_retries(
             return await do()
         except errors as error:
             wait = _wait(error, attempt, random())
-            if attempt == attempts or clock() + wait > deadline:
+            if error.outlasted or attempt == attempts or clock() + wait > deadline:
+                error.outlasted |= attempt > 1
                 raise
             log.debug("retry", action="retry", error=str(error), attempt=attempt, wait_seconds=round(wait, 3))
         await sleep(wait)

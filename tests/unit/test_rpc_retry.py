@@ -17,11 +17,14 @@ from indexer.errors import (
     TooLarge,
     Unreachable,
 )
+from indexer.rpc import retry
+from indexer.rpc.batches import in_batches, posts
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.pool import Pool
 from indexer.rpc.rate import Throttle
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
+from indexer.rpc.types import Call
 
 
 class Clock:
@@ -101,6 +104,30 @@ async def test_what_another_try_cannot_mend_passes_at_once(error: TaskscanError)
     with pytest.raises(type(error)):
         await with_retries(failing(error), sleep=clock.sleep, clock=clock)
     assert clock.slept == []
+
+
+async def test_retries_within_retries_do_not_multiply_the_posts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As second looks, which try again what asks for ranges in posts that are tried again."""
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
+    bodies: list[bytes] = []
+
+    async def post(body: bytes) -> bytes:
+        bodies.append(body)
+        raise ServerFault("HTTP 502", provider="a")
+
+    provider = Provider(Endpoint("http://node.example"), post)
+    calls = [Call("eth_blockNumber")] * 3
+    for asking in (in_batches, posts):
+        bodies.clear()
+        with pytest.raises(ServerFault):
+            await with_retries(lambda asking=asking: with_retries(lambda: asking(provider, calls)))  # type: ignore[misc]
+        assert len(bodies) == 6
+
+
+async def test_what_was_tried_once_only_is_tried_again_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
+    do = failing(*[ServerFault(str(n), provider="a") for n in range(5)])
+    assert await with_retries(lambda: with_retries(do, attempts=1)) == "done"
 
 
 async def test_max_rps_counts_each_call_and_serves_in_order() -> None:
