@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from psycopg import sql
+
 from indexer.errors import DatabaseDown, SetupFailed
 from indexer.store.server_binaries import run, spawn
 from indexer.store.server_files import is_locked, make_folder, sync_folder, try_lock, write
@@ -149,7 +151,8 @@ def _initialise(home: Home, password: str, fast: bool, alive: int) -> None:
     )
     if made.returncode != 0:
         raise SetupFailed(f"The database in {home.data_dir} cannot be made: {_tail(made.stdout)}")
-    commands = f"ALTER ROLE {NAME} PASSWORD '{password}'\nCREATE DATABASE {NAME}\n"
+    name, secret = sql.Identifier(NAME), sql.Literal(password)
+    commands = sql.SQL("ALTER ROLE {} PASSWORD {}\nCREATE DATABASE {}\n").format(name, secret, name).as_string()
     sync = f"fsync={'off' if fast else 'on'}"
     done = run(home, "postgres", "--single", "-D", home.side, "-c", sync, "postgres", stdin=commands, keep=[alive])
     if done.returncode != 0 or any(word in done.stdout for word in ("ERROR:", "FATAL:", "PANIC:")):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import sql
 
 from indexer.store import server
 
@@ -68,7 +69,7 @@ def _data_directory(url: str) -> Path:
 def _on_small_file_system(at: Path, url: str) -> Disk:
     os.chown(at, _data_directory(url).stat().st_uid, -1)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE TABLESPACE small LOCATION '{at}'".encode())
+        connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(at))))
         connection.execute("CREATE DATABASE small TABLESPACE small")
     filler = at / "filler"
 

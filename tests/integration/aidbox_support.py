@@ -5,6 +5,7 @@ import contextlib
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from indexer.config import Settings, build
 from indexer.devnet import aidbox_life
@@ -69,16 +70,17 @@ async def job(database: str, node: Node) -> Any:
             writer.close()
 
 
-def ask(database: str, query: str) -> list[Any]:
+def ask(database: str, query: str | sql.Composed) -> list[Any]:
     with psycopg.connect(database) as connection:
-        return connection.execute(query.encode()).fetchall()
+        return connection.execute(query if isinstance(query, sql.Composed) else query.encode()).fetchall()
 
 
 def versions(database: str, resource: str) -> set[Any]:
     """Every version of a type of resource in the database, as the ledger tells it."""
     table, key = TABLES[resource]
-    query = f"SELECT {key}, version, status, outcome, exec_id, deleted FROM aidbox.{table}"  # noqa: S608
-    return {(resource, *row) for row in ask(database, query)}
+    query = sql.SQL("SELECT {}, version, status, outcome, exec_id, deleted FROM {}")
+    found = ask(database, query.format(sql.Identifier(key), sql.Identifier("aidbox", table)))
+    return {(resource, *row) for row in found}
 
 
 def tasks(database: str) -> dict[str, Any]:

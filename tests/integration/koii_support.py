@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy.engine import Engine
 
 from indexer.networks.koii import KOII_PROGRAM, KPL_PROGRAM, read_state
@@ -80,21 +81,23 @@ class Koii:
         self.outcomes.append(outcome)
         return outcome
 
-    def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def ask(self, query: str | sql.Composed, parameters: Sequence[Any] = ()) -> list[Any]:
         """Rows of a query."""
         with self.engine.connect() as connection:
             own = db.driver(connection)
-            return own.execute(query.encode(), parameters).fetchall()
+            return own.execute(query if isinstance(query, sql.Composed) else query.encode(), parameters).fetchall()
 
     def counts(self) -> dict[str, int]:
         """Rows of each table of the schema, `snapshots` left out."""
         tables = [name for (name,) in self.ask("SELECT tablename FROM pg_tables WHERE schemaname = 'koii'")]
-        found = {name: self.ask(f"SELECT count(*) FROM koii.{name}")[0][0] for name in tables}  # noqa: S608
+        count = sql.SQL("SELECT count(*) FROM {}")
+        found = {name: self.ask(count.format(sql.Identifier("koii", name)))[0][0] for name in tables}
         return {name: count for name, count in found.items() if name != "snapshots"}
 
     def content(self, *tables: str) -> dict[str, set[Any]]:
         """All rows of some tables."""
-        return {name: set(self.ask(f"SELECT t::text FROM koii.{name} t")) for name in tables}  # noqa: S608
+        every = sql.SQL("SELECT t::text FROM {} t")
+        return {name: set(self.ask(every.format(sql.Identifier("koii", name)))) for name in tables}
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from psycopg import sql
 from sqlalchemy.engine import Engine
 
 from indexer.networks.aidbox import LOG, TASK, WORKFLOW, Version, read
@@ -31,10 +32,8 @@ def opened(database: str) -> Iterator[tuple[Engine, int]]:
 
 def content(database: str) -> dict[str, Any]:
     """Every table, without when it was read."""
-    return {
-        name: sorted(ask(database, f"SELECT to_jsonb(t) - 'read_at' FROM aidbox.{name} t"), key=str)  # noqa: S608
-        for name in TABLES
-    }
+    every = sql.SQL("SELECT to_jsonb(t) - 'read_at' FROM {} t")
+    return {name: sorted(ask(database, every.format(sql.Identifier("aidbox", name))), key=str) for name in TABLES}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -49,7 +48,7 @@ def test_order_and_repetition_make_no_difference(migrated: str, seed: int) -> No
         assert tasks(migrated) == true_tasks(node)
         with engine.begin() as connection:
             for name in TABLES:
-                db.driver(connection).execute(f"TRUNCATE aidbox.{name}".encode())
+                db.driver(connection).execute(sql.SQL("TRUNCATE {}").format(sql.Identifier("aidbox", name)))
         again = found + rng.sample(found, len(found) // 3)
         rng.shuffle(again)
         write(engine, number, again, rng.randint(20, 60), now)

@@ -25,6 +25,11 @@ from tests.support import addresses, needs_recordings, recording, replay
 pytestmark = needs_recordings
 
 IEXEC, ARBIUS = 31337, 42161
+FACTS = [
+    *(("arbius", f"{name}_facts") for name in (
+        "task", "solution", "contestation", "model", "validator", "parameter", "override")),
+    *(("iexec", f"{name}_facts") for name in ("deal", "callback", "contribution", "entry")),
+]  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -300,10 +305,8 @@ def facts_of(database: str) -> list[Any]:
 def forget(database: str) -> None:
     """Back to what events tell, if reading has enriched already."""
     with psycopg.connect(database) as connection:
-        for table in ("task", "solution", "contestation", "model", "validator", "parameter", "override"):
-            connection.execute(f"TRUNCATE arbius.{table}_facts".encode())
-        for table in ("deal", "callback", "contribution", "entry"):
-            connection.execute(f"TRUNCATE iexec.{table}_facts".encode())
+        for place in FACTS:
+            connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(*place)))
         for statement in (
             "UPDATE arbius.tasks SET owner = NULL, version = NULL, cid = NULL, input_size = NULL",
             "UPDATE arbius.solutions SET cid = NULL, stake = NULL",

@@ -264,12 +264,12 @@ def test_a_rollback_that_breaks_off_changes_nothing(index: Index) -> None:
                            " AS 'BEGIN RAISE ''stopped here''; END'")  # fmt: skip
     for what, table in (("INSERT", "orphaned_logs"), ("UPDATE", "coverage"), ("UPDATE", "reorgs")):
         with psycopg.connect(index.url) as connection:
-            trigger = "CREATE OR REPLACE TRIGGER stop BEFORE {} ON chain.{} EXECUTE FUNCTION public.stop()"
-            connection.execute(trigger.format(what, table).encode())
+            trigger = sql.SQL("CREATE OR REPLACE TRIGGER stop BEFORE {} ON {} EXECUTE FUNCTION public.stop()")
+            connection.execute(trigger.format(sql.SQL(what), sql.Identifier("chain", table)))
         with pytest.raises(sa.exc.DBAPIError, match="stopped here"):
             roll(index, HEADS[index.name][1])
         with psycopg.connect(index.url) as connection:
-            connection.execute(f"DROP TRIGGER stop ON chain.{table}".encode())
+            connection.execute(sql.SQL("DROP TRIGGER stop ON {}").format(sql.Identifier("chain", table)))
         assert_same(tables(index.url), index.whole)
         assert fetch(index, "SELECT * FROM chain.reads ORDER BY read_id") == reads
         assert fetch(index, "SELECT * FROM chain.reorgs") == fetch(index, "SELECT * FROM chain.orphaned_logs") == []
