@@ -148,6 +148,6 @@ def block_of(header: Header) -> Block:
     """What the window keeps of a header. Raises Inconsistent for one that is not hex text."""
     try:
         number, seconds = int(header.number, 16), int(header.timestamp, 16)
-        return Block(number, bytes.fromhex(header.hash[2:]), bytes.fromhex(header.parent_hash[2:]), seconds)
+        return Block(number, header.raw_hash, bytes.fromhex(header.parent_hash[2:]), seconds)
     except ValueError:
         raise Inconsistent("a header that is not hex text", provider="A provider") from None

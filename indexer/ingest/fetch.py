@@ -140,7 +140,7 @@ def parse(
         logs=len(logs),
         evidence=evidence,
         bound_block=int(bound.number, 16) if bound else None,
-        bound_hash=bytes.fromhex(bound.hash[2:]) if bound else None,
+        bound_hash=bound.raw_hash if bound else None,
         to_time=_time(bound) if last and bound else None,
         doubt=doubt,
     )

@@ -108,7 +108,7 @@ async def _part(
     read = Read(
         range=piece, provider=provider.name, requested_at=requested_at,
         elapsed_ms=round((time.monotonic() - began) * 1000), answer_bytes=size, digest=digest.digest(),
-        logs=len(found), evidence=level, bound_block=piece.last, bound_hash=bytes.fromhex(last.hash[2:]),
+        logs=len(found), evidence=level, bound_block=piece.last, bound_hash=last.raw_hash,
         to_time=time_of(int(last.timestamp, 16)),
     )  # fmt: skip
     return found, read

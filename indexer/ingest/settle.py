@@ -27,7 +27,6 @@ from indexer.rpc.identify import header_at, headers
 from indexer.rpc.pool import Pool
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
-from indexer.rpc.types import Header
 from indexer.store import incidents, ledger, providers, repair
 from indexer.store.copy import identity
 from indexer.store.ledger import Group
@@ -188,9 +187,9 @@ class Settler:
     async def _true_hashes(self, judge: Provider, difference: Difference) -> dict[int, bytes]:
         """Hash of each block of `difference` on the final chain. Where that makes a log untrue, the blocks on top of it
         must bear it out: a judge can be wrong, too."""
-        true = {int(header.number, 16): _hash(header) for header in await headers(judge, difference.blocks)}
+        true = {int(header.number, 16): header.raw_hash for header in await headers(judge, difference.blocks)}
         for number in sorted({number for number, _, hash_ in difference.places if true[number] != hash_}):
-            true[number] = _hash(await built_upon(judge, number, self._final.number, self._final))
+            true[number] = (await built_upon(judge, number, self._final.number, self._final)).raw_hash
         return true
 
     def _judge_by(self, provider: Provider, doubt: Doubt) -> Provider:
@@ -250,10 +249,6 @@ class Settler:
             message = f"{name} is not trusted any more: {reason}. {doubted} of its ranges are read again."
             await self._store.run(incidents.note, self._chain_id, "Distrusted", name, message)
             log.warning("distrusted", action="distrusted", chain=self._name, provider=name, reason=reason)
-
-
-def _hash(header: Header) -> bytes:
-    return bytes.fromhex(header.hash[2:])
 
 
 def _join(batch: Batch, more: Batch) -> None:

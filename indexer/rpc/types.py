@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from indexer.errors import Inconsistent
+
 
 class Call(NamedTuple):
     """One JSON-RPC call: a method name and its parameters (anything msgspec can encode)."""
@@ -40,3 +42,11 @@ class Header(msgspec.Struct, rename="camel", gc=False, frozen=True):
     timestamp: str
     logs_bloom: str = "0x"
     receipts_root: str = "0x"
+
+    @property
+    def raw_hash(self) -> bytes:
+        """`hash` as bytes. Raises Inconsistent for what is not hex text."""
+        try:
+            return bytes.fromhex(self.hash[2:])
+        except ValueError:
+            raise Inconsistent("a header whose hash is not hex text", provider="A provider") from None

@@ -144,4 +144,4 @@ def chain_of(chains: list[Chain], number: int) -> Chain:
 async def _newest_final(provider: Provider) -> Point:
     newest, final = await ends(provider)
     header: Header = final or await older_than(provider, newest)
-    return Point(int(header.number, 16), bytes.fromhex(header.hash[2:]))
+    return Point(int(header.number, 16), header.raw_hash)
