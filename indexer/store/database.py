@@ -97,12 +97,22 @@ def _said(cause: BaseException | None, place: str) -> TaskscanError:
             return DatabaseRefused(f"The database at {place} denies it: {text}. Grant the right, or use another user.")
         case pg.UndefinedTable() | pg.UndefinedColumn() | pg.InvalidSchemaName():
             return DatabaseRefused(f"The tables at {place} are not as expected: {text}. Run `taskscan db upgrade`.")
+        case pg.DependentObjectsStillExist() | pg.FeatureNotSupported() if "depends on" in (_detail(cause) or ""):
+            return DatabaseRefused(
+                f"An upgrade of the database at {place} makes anew what others stand on: {_detail(cause)}. "
+                "Keep their definitions (`pg_dump -s -t NAME`), drop them, upgrade, and make them again."
+            )
         case pg.DeadlockDetected() | pg.SerializationFailure():
             return Transient(f"The database at {place} gave up a transaction: {text}. Trying again helps.")
         case pg.OperationalError() | pg.InterfaceError():
             return _not_connected(text, place)
         case _:
             return DatabaseRefused(f"The database at {place} refuses a statement: {text}.")
+
+
+def _detail(cause: psycopg.Error) -> str | None:
+    detail = cause.diag.message_detail
+    return "; ".join(detail.splitlines())[:300] if detail else None
 
 
 def _is_full(cause: psycopg.Error) -> bool:
