@@ -2,7 +2,7 @@
 
 Calldata costs one call per block that submits tasks, however many: JSON-RPC gives the transactions of one block at a
 time. So the calls depend on how dense blocks are. 200 new tasks per second are 50 per block where four blocks come per
-second; the devnet's blocks are less than half as dense (`tasks_per_block`): Anvil takes no more tasks at once.
+second, of any network; the devnet's blocks are made about as dense: `tasks_per_block` tells how dense they became.
 `least_calls_per_100_tasks` is one call for each of these blocks and one for all that contracts are asked about. Calls
 in a batch count singly, as everywhere.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psycopg
 
-from indexer.devnet import Devnet
-from indexer.devnet.arbius import traffic
+from indexer.devnet import Devnet, drive
+from indexer.devnet.arbius import plans, traffic
 from indexer.devnet.arbius.compile import contracts
 from indexer.devnet.tools import install
 from indexer.rpc.multicall import MULTICALL3
@@ -28,7 +28,10 @@ from tests.integration.test_scan import ingest
 
 CHAIN, END = 42161, 1_750_000_000
 SPAN, RECENT = 30, 0.02  # seconds in which all begin; share of tasks in flight, which come one by one
-TASKS = 600  # on each network
+TASKS = 1_100  # on each network
+# Transactions, of which most do other things to tasks than submit them; share of solvers who lose a dispute, for whose
+# tasks one has to wait until one of the few losers is free: each has a block of its own.
+PER_BLOCK, BAD_SHARE = 200, 0.02
 CALLDATA = ("eth_getBlockByNumber", "eth_getTransactionByHash")
 COUNTS = """
     SELECT (SELECT count(*) FROM arbius.tasks), (SELECT count(*) FROM iexec.tasks),
@@ -44,6 +47,8 @@ def run(times: int) -> list[Figures]:
     tools = install()
     folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
     traffic.MOST_SPAN_SECONDS, traffic.RECENT = SPAN, RECENT
+    traffic.MOST_PER_BLOCK = drive.MOST_PER_BLOCK = PER_BLOCK
+    plans._BAD_SHARE = BAD_SHARE
     try:
         with Devnet(seed=5, end_time=END) as devnet, server.using(folder / "data") as running:
             devnet.bulk(TASKS)
