@@ -8,6 +8,7 @@ heights that were polled, and the logs in between come as one range bound to the
 from collections.abc import Sequence
 from contextlib import suppress
 
+from indexer.chain.age import aged
 from indexer.chain.window import (
     BelowFinality,
     Block,
@@ -77,10 +78,11 @@ class Follower:
         """Seconds per block, as far as is known; never 0."""
         return max(self._pace or FAST, 0.01)
 
-    def held_before(self, seconds: int) -> Header | None:
-        """The newest held block that is as old as that Unix time; None: none is."""
-        old = [block for block in self.window.blocks if block.timestamp <= seconds]
-        return header_of(old[-1]) if old else None
+    def held_for(self, seconds: int, newest: Header) -> Header | None:
+        """The newest held block that is so old at the head `newest`, pauses of the chain not counted; None: none is."""
+        held = [block for block in self.window.blocks if block.number < int(newest.number, 16)]
+        place = aged([*(block.timestamp for block in held), int(newest.timestamp, 16)], seconds)
+        return None if place is None else header_of(held[place])
 
     @property
     def fast(self) -> bool:

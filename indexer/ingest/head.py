@@ -1,10 +1,12 @@
 """How far a chain has got, and how far it is final."""
 
-from indexer.rpc.identify import finalized, head, header_at
+from indexer.chain.age import counted
+from indexer.rpc.identify import finalized, head, header_at, headers
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Header
 
 FINAL_SECONDS = 900  # where no `finalized` tag moves: what is this old is taken for final
+SAMPLES, PAUSES = 16, 8  # blocks that tell the pace; how often pauses are stepped over
 TAG_ALIVE = 1024  # blocks after which a tag that still says 0 is taken for one that never moves
 
 
@@ -26,9 +28,31 @@ def moves(tagged: Header, newest: Header) -> bool:
     return int(tagged.number, 16) > 0 or int(newest.number, 16) < TAG_ALIVE
 
 
-async def older_than(provider: Provider, newest: Header, seconds: int = FINAL_SECONDS) -> Header:
-    """The newest block that is at least `seconds` older than `newest`; the first one when none is."""
-    limit = int(newest.timestamp, 16) - seconds
+async def older_than(provider: Provider, newest: Header, seconds: float = FINAL_SECONDS) -> Header:
+    """The newest block that is at least `seconds` older than `newest`, a pause of the chain not counted; the first one
+    when none is."""
+    lacking = seconds
+    for _ in range(PAUSES):
+        found = await _before(provider, newest, int(newest.timestamp, 16) - seconds)
+        missing = lacking - await _age(provider, found, newest)
+        if missing <= 0 or int(found.number, 16) == 0:
+            break
+        seconds = int(newest.timestamp, 16) - int(found.timestamp, 16) + missing
+    return found
+
+
+async def _age(provider: Provider, found: Header, newest: Header) -> float:
+    """Seconds between both that count, by some blocks between them and, to know the usual pace, as many below."""
+    low, high = int(found.number, 16), int(newest.number, 16)
+    step = max(1, (high - low) // SAMPLES)
+    numbers = [*range(max(0, low - SAMPLES * step), low, step), *range(low, high, step)]
+    times = [int(header.timestamp, 16) for header in await headers(provider, numbers)]
+    gaps = counted([*times, int(newest.timestamp, 16)])
+    return sum(gaps[numbers.index(low) :]) if numbers else 0.0
+
+
+async def _before(provider: Provider, newest: Header, limit: float) -> Header:
+    """The newest block not younger than `limit` (Unix seconds)."""
     low, high, step = int(newest.number, 16), int(newest.number, 16), 64
     found = newest
     while low > 0 and int((found := await header_at(provider, low)).timestamp, 16) > limit:

@@ -192,7 +192,7 @@ class ChainJob:
         head, final = await with_retries(lambda: ends(provider, newest))
         follower = self._follower
         if final is None and follower.is_open:
-            final = follower.held_before(int(head.timestamp, 16) - FINAL_SECONDS)
+            final = follower.held_for(FINAL_SECONDS, head)
         elif final is None:
             final = await with_retries(lambda: older_than(provider, head))
         if final is not None:
