@@ -2,7 +2,7 @@
 what evidence, what decoded it, where it was folded to, and what reorgs did to it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -91,9 +91,14 @@ class Answer:
     missing: list[str] = field(default_factory=list)
 
 
-def explain(connection: sa.Connection, text: str) -> Answer:
+Blocks = Callable[[str], Mapping[int, int]]
+
+
+def explain(connection: sa.Connection, text: str, blocks: Blocks = lambda tx_hash: {}) -> Answer:
     """Explain what `text` names: a task id, a transaction hash, the beginning of either, or `schema.table:block:index`.
 
+    No event table has an index of its transactions. So what is no task's is looked for in the blocks in which it
+    should stand first: `blocks` gives chain id -> block of a transaction, as providers tell it.
     `events` is empty where nothing is stored under that name; `indexer.audit.absent` then tells why. Raises UsageError
     for what is none of them and for a beginning that fits several.
     """
@@ -103,7 +108,8 @@ def explain(connection: sa.Connection, text: str) -> Answer:
     if not HEX.fullmatch(wanted):
         raise UsageError(f"{text!r} is no task id or transaction hash (0x and up to 64 digits), nor table:block:log.")
     subject = _complete(connection, wanted)
-    stored = [*_of_task(connection, subject), *_of_transaction(connection, subject)] or _of_deal(connection, subject)
+    stored = list(_of_task(connection, subject)) or _of_deal(connection, subject)
+    stored = stored or _of_transaction(connection, subject, blocks(subject))
     places = {(row["chain_id"], row["block_number"], row["log_index"]): (table, row) for table, row in stored}
     answer = _answer(connection, subject, list(places.values()))
     o, here = orphaned_logs.c, {orphan for event in answer.events for orphan in event.reorgs}
@@ -143,21 +149,24 @@ def _row(connection: sa.Connection, name: str, block: str, log_index: str) -> An
 
 
 def _complete(connection: sa.Connection, wanted: str) -> str:
-    """The one task id or transaction hash that begins with `wanted`; `wanted` itself where none does."""
+    """The one task id, or else the one transaction hash, that begins with `wanted`; `wanted` where none does."""
     if len(wanted) == 66:
         return wanted
     begins = sa.select(tasks.c.task_id, tasks.c.network, tasks.c.chain).where(tasks.c.task_id.startswith(wanted))
     rows = connection.execute(begins.limit(FEW + 1))
     found = {(row.task_id, f"task of {row.network} @ {row.chain}") for row in rows}
-    low = bytes.fromhex(wanted[2:].ljust(64, "0"))
-    high = bytes.fromhex(wanted[2:].ljust(64, "f"))
-    parts = [sa.select(t.c.tx_hash).where(t.c.tx_hash.between(low, high)) for t in (*EVENT_TABLES, orphaned_logs)]
-    hashes = connection.scalars(sa.union(*parts).limit(FEW + 1))
-    found |= {(shown(value), "transaction") for value in hashes}
+    found = found or {(shown(value), "transaction") for value in _hashes(connection, wanted)}
     if len({text for text, _ in found}) > 1:
         listed = "".join(f"\n  {text}  {what}" for text, what in sorted(found)[:FEW])
         raise UsageError(f"Several begin with {wanted}:{listed}" + ("\n  …" if len(found) > FEW else ""))
     return next((text for text, _ in found), wanted)
+
+
+def _hashes(connection: sa.Connection, wanted: str) -> Sequence[bytes]:
+    """A few of the transactions that begin with `wanted`: every stored event is looked at."""
+    low, high = (bytes.fromhex(wanted[2:].ljust(64, digit)) for digit in "0f")
+    parts = [sa.select(t.c.tx_hash).where(t.c.tx_hash.between(low, high)) for t in (*EVENT_TABLES, orphaned_logs)]
+    return connection.scalars(sa.union(*parts).limit(FEW + 1)).all()
 
 
 Stored = tuple[sa.Table, dict[str, Any]]
@@ -180,10 +189,15 @@ def _of_deal(connection: sa.Connection, task_id: str) -> list[Stored]:
     return [(table, dict(row)) for table, query in asked for row in connection.execute(query).mappings()]
 
 
-def _of_transaction(connection: sa.Connection, tx_hash: str) -> Iterator[Stored]:
-    for table in EVENT_TABLES:
-        for row in connection.execute(sa.select(table).where(table.c.tx_hash == _bytes(tx_hash))).mappings():
-            yield table, dict(row)
+def _of_transaction(connection: sa.Connection, tx_hash: str, blocks: Mapping[int, int]) -> list[Stored]:
+    """Its events, in these blocks (chain id -> number) or else anywhere."""
+    places = [sa.and_(sa.column("chain_id") == chain, sa.column("block_number") == n) for chain, n in blocks.items()]
+    return (places and _with_hash(connection, tx_hash, sa.or_(*places))) or _with_hash(connection, tx_hash)
+
+
+def _with_hash(connection: sa.Connection, tx_hash: str, *where: sa.ColumnElement[bool]) -> list[Stored]:
+    asked = [(table, sa.select(table).where(table.c.tx_hash == _bytes(tx_hash), *where)) for table in EVENT_TABLES]
+    return [(table, dict(row)) for table, query in asked for row in connection.execute(query).mappings()]
 
 
 def _bytes(text: str) -> bytes:

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from indexer.cli.common import Chosen, ConfigOption, choose, err, opened, out
-from indexer.cli.output import WIDE
+from indexer.cli.output import show_table
 from indexer.config import Chain
 from indexer.errors import TaskscanError, UsageError
 from indexer.store import providers, server
@@ -87,8 +86,7 @@ def _show(chain: str, profiles: Sequence["Profile"]) -> None:
         table.add_column(name, justify="left" if name in WORDS else "right")
     for profile in profiles:
         table.add_row(*(text for _, text in _columns(profile)))
-    console = out if out.is_terminal else Console(highlight=False, width=WIDE)
-    console.print(table)
+    show_table(table)
     for profile in profiles:
         for text in profile.advice:
             out.print(f"  {profile.provider}: {text}")

@@ -63,15 +63,22 @@ def short(value: Any) -> str:
     return str(plain(value))
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+def show_table(table: Table) -> None:
+    """Print it as wide as it is, where no terminal limits that; there nothing of a number is cut off."""
+    for column in table.columns:
+        column.overflow = "ellipsis" if column.no_wrap else "fold"
     console = out if out.is_terminal else Console(highlight=False, width=WIDE)
+    console.print(table)
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in columns:
         number = bool(rows) and isinstance(rows[0].get(name), int | Decimal)
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(short(row[name]) for name in columns))
-    console.print(table)
+    show_table(table)
     err.print(f"{len(rows)} rows")
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from indexer.cli.common import ConfigOption, choose, err, opened, out
-from indexer.cli.output import Format, plain, short, write_rows
+from indexer.cli.output import Format, plain, short, show_table, write_rows
 from indexer.query import ask
 from indexer.query.lists import Listing, page_of
 from indexer.query.rows import Moment
@@ -154,7 +154,7 @@ def _print(task: Found) -> None:
         what = f"{at.what} (due)" if at.kind == "due" else at.what
         place = short(at.at), short(at.block), what, at.network_status or "", short(at.who) if at.who else ""
         table.add_row(*place, ", ".join(_arguments(at.details)))
-    out.print(table)
+    show_table(table)
 
 
 def _section(title: str, rows: list[dict[str, object]]) -> None:
@@ -164,4 +164,4 @@ def _section(title: str, rows: list[dict[str, object]]) -> None:
         table.add_column(name)
     for row in rows:
         table.add_row(*(short(row[name]) for name in names))
-    out.print(table)
+    show_table(table)

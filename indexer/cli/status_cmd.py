@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from indexer.cli.common import Chosen, ConfigOption, choose, opened, out
+from indexer.cli.output import show_table
 from indexer.store.database import in_words, where
 from indexer.store.status import Status, read_status
 
@@ -46,7 +47,10 @@ def _show(found: Status, place: str, free: int | None) -> None:
         lag = "-" if row["lag_seconds"] is None else f"{row['lag_seconds']:,.0f} s"
         numbers = [_number(row[name]) for name in ("contracts", "from_block", "read_to", "head_block", "to_enrich")]
         table.add_row(row["network"], row["chain"], *numbers, lag, row["evidence"] or "-")
-    out.print(table if found.sources else "nothing is read yet: run `taskscan run`")
+    if found.sources:
+        show_table(table)
+    else:
+        out.print("nothing is read yet: run `taskscan run`")
     for reason in found.late:
         out.print(f"late: {reason}")
     size = sum(row["bytes"] for row in found.tables)

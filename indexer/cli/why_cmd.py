@@ -34,13 +34,17 @@ def why(subject: Subject, config: ConfigOption = None, as_json: Json = False) ->
     Example: taskscan why iexec.task_finalize:171:3
     """
     chosen = choose(config)
-    with opened(chosen.settings) as engine, in_words(engine):
-        with engine.connect() as connection:
-            answer = explain(connection, subject)
+    chains = [chain for chain in chosen.settings.chains if chain.kind == "evm"]
+    receipts: dict[int, Receipt | None] = {}
+
+    def blocks(tx_hash: str) -> dict[int, int]:
+        receipts.update(asyncio.run(_receipts(chains, tx_hash)))
+        return {chain_id: int(found.block_number, 16) for chain_id, found in receipts.items() if found}
+
+    with opened(chosen.settings) as engine, in_words(engine), engine.connect() as connection:
+        answer = explain(connection, subject, blocks)
         if not answer.events:
-            receipts = asyncio.run(_receipts([c for c in chosen.settings.chains if c.kind == "evm"], answer.subject))
-            with engine.connect() as connection:
-                add_reasons(connection, answer, receipts)
+            add_reasons(connection, answer, receipts)
     if as_json:
         print(json.dumps(_facts(answer), default=plain, indent=2))
     else:

@@ -125,14 +125,29 @@ def test_what_is_not_final_is_called_pending(filled: str, taskscan: Inside, tmp_
         assert "pending: not final yet" in ask(log["transactionHash"]).out
 
 
+SHARED = (
+    "SELECT left(task_id, 4) FROM analytics.tasks GROUP BY 1 HAVING count(*) > 1 LIMIT 1",
+    """
+    SELECT begins
+    FROM (SELECT tx_hash, left(analytics.hex(tx_hash), 4) AS begins FROM arbius.task_submitted
+          UNION SELECT tx_hash, left(analytics.hex(tx_hash), 4) FROM arbius.solution_submitted) AS t
+    WHERE NOT EXISTS (SELECT FROM analytics.tasks WHERE starts_with(task_id, begins))
+    GROUP BY 1 HAVING count(*) > 1 LIMIT 1
+    """,
+)  # beginnings of several tasks; of several transactions and no task
+
+
 def test_an_ambiguous_beginning_lists_what_it_fits_and_nonsense_is_a_usage_error(
     filled: str, taskscan: Inside, tmp_path: Path
 ) -> None:
     with asking(filled, taskscan, tmp_path) as ask:
-        said = ask("0x0")
-        assert said.code == 2
-        assert "Several begin with 0x0:" in said.err
-        assert "  transaction" in said.err
+        with psycopg.connect(filled) as connection:
+            (of_tasks,), (of_transactions,) = (connection.execute(query).fetchone() or () for query in SHARED)
+        for beginning, what in ((of_tasks, "  task of arbius @ "), (of_transactions, "  transaction")):
+            said = ask(beginning)
+            assert said.code == 2
+            assert f"Several begin with {beginning}:" in said.err
+            assert what in said.err
         for words in ("hello", "0xzz", "0x", "arbius.task_submited:1:2"):
             assert ask(words).code == 2, words
         assert "did you mean arbius.task_submitted?" in ask("arbius.task_submited:1:2").err
