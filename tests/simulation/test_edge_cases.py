@@ -11,7 +11,7 @@ from tests.simulation.abi import IEXEC, WORKERPOOL
 from tests.simulation.faults import FaultyNode
 from tests.simulation.life import Crash
 from tests.simulation.lives import HUB
-from tests.simulation.node import View
+from tests.simulation.node import Quirks, View
 from tests.simulation.run import Bench
 from tests.simulation.stage import FINAL, Stage, act
 from tests.simulation.world import Log
@@ -345,6 +345,22 @@ def test_finality_that_stalls_keeps_the_window_open(bench: Bench, seconds: float
             stage.sync()
             await stage.poll()
         stage.world.replace(40, *([stage.tx()] for _ in range(43)))
+        await stage.catch_up()
+        assert len(stage.reorgs()) == 1
+        await stage.check()
+
+    act(bench, scene, seconds)
+
+
+def test_a_reorg_goes_below_a_pause_where_only_age_makes_blocks_final(bench: Bench, seconds: float) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.node.quirks = Quirks(finalized="error")
+        stage.world.put(*([stage.tx()] for _ in range(30)))
+        await stage.catch_up()
+        stage.world.pause(86_400)
+        stage.world.put(*([stage.tx()] for _ in range(50)))
+        await stage.catch_up()
+        stage.world.replace(55, *([stage.tx()] for _ in range(58)))
         await stage.catch_up()
         assert len(stage.reorgs()) == 1
         await stage.check()

@@ -122,6 +122,10 @@ class World:
             self._append(self._fresh())
         self._finalize()
 
+    def pause(self, seconds: float) -> None:
+        """No block is added for so long."""
+        self._clock += seconds
+
     def put(self, *blocks: list[Tx]) -> None:
         """Add blocks with exactly these transactions."""
         for txs in blocks:
