@@ -45,7 +45,7 @@ worker_counts = Table(
     _count("submitted", "units of work"),
     _count("accepted", "of these"),
     _count("lost", "of these rejected or lost; those that time alone forfeits come on top"),
-    _amount("earned", "rewards for its work"),
+    _amount("earned", "its payments of kind reward"),
     _amount("slashed", "taken from its stake for its work"),
     Column("first_at", DateTime(timezone=True), comment="its first unit of work"),
     Column("last_at", DateTime(timezone=True), comment="when its newest unit of work was handed in or settled"),
