@@ -5,11 +5,21 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT coalesce((at AT TIME ZONE 'UTC')::date, '-infinity') $$;
 COMMENT ON FUNCTION analytics.day(timestamptz) IS 'The day in UTC; -infinity where no event tells when.';
 
-CREATE OR REPLACE FUNCTION analytics.counting(network text, changes text, days text, workers text) RETURNS text
+-- Of earlier versions: sums had triggers of their own.
+DROP TRIGGER IF EXISTS sum_at_insert ON arbius.tasks;
+DROP TRIGGER IF EXISTS sum_at_update ON arbius.tasks;
+DROP TRIGGER IF EXISTS sum_at_delete ON arbius.tasks;
+DROP FUNCTION IF EXISTS analytics.counting(text, text, text, text), analytics.keep_counts(regclass, text, text),
+    arbius.sum_at_insert(), arbius.sum_at_update(), arbius.sum_at_delete(), arbius.recount_sums(),
+    arbius.summed_task(text, bytea, numeric, timestamptz, timestamptz, timestamptz, bytea, timestamptz),
+    arbius.slash_votes(arbius.contestations, integer), arbius.slash_vote(arbius.votes, integer);
+
+CREATE OR REPLACE FUNCTION analytics.counting(network text, changes text, days text, workers text, sums text)
+RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $counting$
     -- What cancels out is not written: most updates leave most counts as they are.
-    SELECT replace(replace(replace(replace(
+    SELECT replace(replace(replace(replace(replace(
         $days$
         WITH changes AS NOT MATERIALIZED (<changes>)
         INSERT INTO chain.day_counts AS d (network, chain_id, day, what, n, amount)
@@ -52,13 +62,26 @@ AS $counting$
                 lost = w.lost + excluded.lost, earned = w.earned + excluded.earned,
                 slashed = w.slashed + excluded.slashed, first_at = least(w.first_at, excluded.first_at),
                 last_at = greatest(w.last_at, excluded.last_at);
-        $workers$ END,
-        '<days>', days), '<workers>', coalesce(workers, '')), '<changes>', changes), '<network>', network)
+        $workers$ END
+        || CASE WHEN sums IS NULL THEN '' ELSE $sums$
+        WITH changes AS NOT MATERIALIZED (<changes>)
+        INSERT INTO chain.task_sums AS s (network, chain_id, what, who, seconds, address, n, amount)
+        SELECT '<network>', f.chain_id, f.what, f.who, f.seconds, f.address, sum(f.sign), sum(f.sign * f.amount)
+        FROM (<sums>) AS f
+        GROUP BY f.chain_id, f.what, f.who, f.seconds, f.address
+        HAVING sum(f.sign) <> 0 OR sum(f.sign * f.amount) <> 0
+        ON CONFLICT (network, chain_id, what, who, seconds, address) DO UPDATE
+            SET n = s.n + excluded.n, amount = s.amount + excluded.amount;
+        $sums$ END,
+        '<days>', days), '<workers>', coalesce(workers, '')), '<sums>', coalesce(sums, '')), '<changes>', changes),
+        '<network>', network)
 $counting$;
-COMMENT ON FUNCTION analytics.counting(text, text, text, text) IS
+COMMENT ON FUNCTION analytics.counting(text, text, text, text, text) IS
     'Statements that add to the counts what `changes` holds: rows of an entity with sign 1, and -1 for those that went.';
 
-CREATE OR REPLACE FUNCTION analytics.keep_counts(entity regclass, days text, workers text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION analytics.keep_counts(
+    entity regclass, days text, workers text DEFAULT NULL, sums text DEFAULT NULL
+) RETURNS void
 LANGUAGE plpgsql
 AS $keep$
 DECLARE
@@ -120,18 +143,19 @@ BEGIN
         COMMENT ON FUNCTION %1$I.count_%2$s() IS 'Trigger: what a statement changes in %6$s, into the counts.';
         COMMENT ON FUNCTION %1$I.recount_%2$s() IS 'Add all of %6$s to counts that do not hold it.';
         $make$, home, name,
-        analytics.counting(home, came, days, workers),
-        analytics.counting(home, came || ' UNION ALL ' || went, days, workers)
+        analytics.counting(home, came, days, workers, sums),
+        analytics.counting(home, came || ' UNION ALL ' || went, days, workers, sums)
             || replace(dates, '<changes>', came || ' UNION ALL ' || went),
-        analytics.counting(home, went, days, workers) || replace(dates, '<changes>', went),
+        analytics.counting(home, went, days, workers, sums) || replace(dates, '<changes>', went),
         entity::text,
-        analytics.counting(home, format('SELECT 1 AS sign, e.* FROM %s e', entity), days, workers));
+        analytics.counting(home, format('SELECT 1 AS sign, e.* FROM %s e', entity), days, workers, sums));
 END
 $keep$;
-COMMENT ON FUNCTION analytics.keep_counts(regclass, text, text) IS
+COMMENT ON FUNCTION analytics.keep_counts(regclass, text, text, text) IS
     'Make the triggers that keep the counts of an entity, `count_<entity>`, and `recount_<entity>`. days: a query of'
     ' `changes` that gives sign, chain_id, at, what, amount; workers: one that gives sign, chain_id, worker, accepted,'
-    ' lost, earned, slashed, first_at, last_at of each unit of work.';
+    ' lost, earned, slashed, first_at, last_at of each unit of work; sums: one that gives sign, chain_id, address, what,'
+    ' who, seconds, amount, for chain.task_sums.';
 
 -- Of earlier versions, where each entity had statements of its own.
 DROP FUNCTION IF EXISTS arbius.recount(), iexec.recount(), arbius.counted_task(text, timestamptz, timestamptz),
@@ -151,7 +175,6 @@ BEGIN
     PERFORM arbius.recount_solutions();
     PERFORM iexec.recount_tasks();
     PERFORM iexec.recount_contributions();
-    PERFORM arbius.recount_sums();
     PERFORM arbius.recount_slashed();
 END
 $$;

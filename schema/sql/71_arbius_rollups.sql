@@ -56,6 +56,28 @@ SELECT analytics.keep_counts('arbius.tasks', days => $$
     UNION ALL
     SELECT t.sign, t.chain_id, coalesce(t.finished_at, t.claimed_at, t.retracted_at), arbius.counted_as(t.stage), 0
     FROM changes t
+$$, sums => $$
+    SELECT t.sign, t.chain_id, t.address, 'task' AS what, coalesce(t.model, '') AS who, 0::bigint AS seconds,
+           coalesce(t.fee, 0) AS amount
+    FROM changes t
+    UNION ALL
+    SELECT t.sign, t.chain_id, t.address, arbius.counted_as(t.stage), coalesce(t.model, ''), 0, 0
+    FROM changes t
+    WHERE arbius.counted_as(t.stage) IN ('succeeded', 'failed', 'cancelled')
+    UNION ALL
+    SELECT t.sign, t.chain_id, t.address, 'disputed', coalesce(t.model, ''), 0, 0
+    FROM changes t
+    WHERE t.contested_at IS NOT NULL
+    UNION ALL
+    SELECT t.sign, t.chain_id, t.address, 'work', coalesce(t.solution_validator, ''),
+           extract(epoch FROM t.solution_blocktime - t.blocktime)::bigint, 0
+    FROM changes t
+    WHERE t.solution_blocktime IS NOT NULL AND t.blocktime IS NOT NULL
+    UNION ALL
+    SELECT t.sign, t.chain_id, t.address, 'finish', '',
+           extract(epoch FROM coalesce(t.finished_at, t.claimed_at, t.retracted_at) - t.blocktime)::bigint, 0
+    FROM changes t
+    WHERE coalesce(t.finished_at, t.claimed_at, t.retracted_at) IS NOT NULL AND t.blocktime IS NOT NULL
 $$);
 
 SELECT analytics.keep_counts('arbius.contestations', days => $$

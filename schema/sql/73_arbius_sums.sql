@@ -1,71 +1,4 @@
--- Sums of Arbius tasks by model, how long they took by solver, and what workers lost, kept by triggers.
-
-CREATE OR REPLACE FUNCTION arbius.summed_task(
-    stage text, model bytea, fee numeric, submitted timestamptz, contested timestamptz, settled timestamptz,
-    solver bytea, solved timestamptz
-) RETURNS TABLE (what text, who bytea, seconds bigint, amount numeric)
-LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT v.what, coalesce(v.who, ''), v.seconds, v.amount
-    FROM (VALUES
-        ('task', model, 0::bigint, coalesce(fee, 0)),
-        (arbius.counted_as(stage), model, 0, 0),
-        (CASE WHEN contested IS NOT NULL THEN 'disputed' END, model, 0, 0),
-        ('work', solver, extract(epoch FROM solved - submitted)::bigint, 0),
-        ('finish', NULL, extract(epoch FROM settled - submitted)::bigint, 0)
-    ) AS v (what, who, seconds, amount)
-    WHERE v.what IN ('task', 'succeeded', 'failed', 'cancelled', 'disputed', 'work', 'finish') AND v.seconds IS NOT NULL
-$$;
-COMMENT ON FUNCTION arbius.summed_task(
-    text, bytea, numeric, timestamptz, timestamptz, timestamptz, bytea, timestamptz
-) IS 'As what a task counts in chain.task_sums.';
-
-DO $make$
-DECLARE
-    adding text := $add$
-        INSERT INTO chain.task_sums AS s (network, chain_id, what, who, seconds, address, n, amount)
-        SELECT 'arbius', t.chain_id, c.what, c.who, c.seconds, t.address, sum(t.sign), sum(t.sign * c.amount)
-        FROM (%s) AS t
-        CROSS JOIN LATERAL arbius.summed_task(
-            t.stage, t.model, t.fee, t.blocktime, t.contested_at,
-            coalesce(t.finished_at, t.claimed_at, t.retracted_at), t.solution_validator, t.solution_blocktime) AS c
-        GROUP BY t.chain_id, c.what, c.who, c.seconds, t.address
-        HAVING sum(t.sign) <> 0 OR sum(t.sign * c.amount) <> 0
-        ON CONFLICT (network, chain_id, what, who, seconds, address) DO UPDATE
-            SET n = s.n + excluded.n, amount = s.amount + excluded.amount;
-    $add$;
-    came text := 'SELECT 1 AS sign, n.* FROM new_rows n';
-    went text := 'SELECT -1 AS sign, o.* FROM old_rows o';
-    new_rows text := 'NEW TABLE AS new_rows';
-    old_rows text := 'OLD TABLE AS old_rows';
-    made record;
-BEGIN
-    FOR made IN
-        SELECT * FROM (VALUES
-            ('insert', new_rows, 'new_rows', came),
-            ('update', old_rows || ' ' || new_rows, 'new_rows', came || ' UNION ALL ' || went),
-            ('delete', old_rows, 'old_rows', went)
-        ) AS v (event, tables, changed, changes)
-    LOOP
-        EXECUTE format($function$
-            CREATE OR REPLACE FUNCTION arbius.sum_at_%1$s() RETURNS trigger LANGUAGE plpgsql AS $body$
-            BEGIN
-                IF EXISTS (SELECT FROM %3$s) THEN
-                    %4$s
-                END IF;
-                RETURN NULL;
-            END
-            $body$;
-            COMMENT ON FUNCTION arbius.sum_at_%1$s() IS 'Trigger: what a statement changes in arbius.tasks, into chain.task_sums.';
-            CREATE OR REPLACE TRIGGER sum_at_%1$s AFTER %1$s ON arbius.tasks
-                REFERENCING %2$s FOR EACH STATEMENT EXECUTE FUNCTION arbius.sum_at_%1$s();
-        $function$, made.event, made.tables, made.changed, format(adding, made.changes));
-    END LOOP;
-    EXECUTE format('CREATE OR REPLACE FUNCTION arbius.recount_sums() RETURNS void LANGUAGE sql AS $body$ %s $body$',
-                   format(adding, 'SELECT 1 AS sign, t.* FROM arbius.tasks t'));
-END
-$make$;
-COMMENT ON FUNCTION arbius.recount_sums() IS 'Add all tasks to sums that are empty.';
+-- What workers of Arbius lost, kept by triggers.
 
 CREATE OR REPLACE FUNCTION arbius.add_slashed(chain bigint, account bytea, amount numeric) RETURNS void
 LANGUAGE sql
@@ -76,37 +9,31 @@ AS $$
 $$;
 COMMENT ON FUNCTION arbius.add_slashed(bigint, bytea, numeric) IS 'An account lost so much, or less than thought.';
 
-CREATE OR REPLACE FUNCTION arbius.slash_votes(dispute arbius.contestations, sign integer) RETURNS void
+CREATE OR REPLACE FUNCTION arbius.slash_vote(vote arbius.votes, dispute arbius.contestations, sign integer)
+RETURNS void
 LANGUAGE sql
 AS $$
-    SELECT arbius.add_slashed(v.chain_id, v.voter, sign * dispute.slash_amount)
-    FROM arbius.votes v
-    WHERE v.chain_id = dispute.chain_id AND v.address = dispute.address AND v.task_id = dispute.task_id
-      AND v.yea <> (dispute.outcome = 'succeeded') AND dispute.slash_amount > 0
+    SELECT arbius.add_slashed(vote.chain_id, vote.voter, sign * dispute.slash_amount)
+    WHERE vote.yea <> (dispute.outcome = 'succeeded') AND dispute.slash_amount > 0
 $$;
-COMMENT ON FUNCTION arbius.slash_votes(arbius.contestations, integer) IS 'What the votes that lost a dispute cost.';
-
-CREATE OR REPLACE FUNCTION arbius.slash_vote(vote arbius.votes, sign integer) RETURNS void
-LANGUAGE sql
-AS $$
-    SELECT arbius.add_slashed(c.chain_id, vote.voter, sign * c.slash_amount)
-    FROM arbius.contestations c
-    WHERE c.chain_id = vote.chain_id AND c.address = vote.address AND c.task_id = vote.task_id
-      AND vote.yea <> (c.outcome = 'succeeded') AND c.slash_amount > 0
-$$;
-COMMENT ON FUNCTION arbius.slash_vote(arbius.votes, integer) IS 'What a vote that lost cost.';
+COMMENT ON FUNCTION arbius.slash_vote(arbius.votes, arbius.contestations, integer) IS
+    'What a vote cost that lost its dispute.';
 
 CREATE OR REPLACE FUNCTION arbius.slash() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    changed record := coalesce(NEW, OLD);
 BEGIN
     -- One table changes at a time, and folds and facts of a chain take turns: the other one stands still.
     IF TG_TABLE_NAME = 'contestations' THEN
-        PERFORM arbius.slash_votes(OLD, -1) WHERE TG_OP <> 'INSERT';
-        PERFORM arbius.slash_votes(NEW, 1) WHERE TG_OP <> 'DELETE';
+        PERFORM arbius.slash_vote(v, OLD, -1), arbius.slash_vote(v, NEW, 1)
+        FROM arbius.votes v
+        WHERE (v.chain_id, v.address, v.task_id) = (changed.chain_id, changed.address, changed.task_id);
     ELSIF TG_TABLE_NAME = 'votes' THEN
-        PERFORM arbius.slash_vote(OLD, -1) WHERE TG_OP <> 'INSERT';
-        PERFORM arbius.slash_vote(NEW, 1) WHERE TG_OP <> 'DELETE';
+        PERFORM arbius.slash_vote(OLD, c, -1), arbius.slash_vote(NEW, c, 1)
+        FROM arbius.contestations c
+        WHERE (c.chain_id, c.address, c.task_id) = (changed.chain_id, changed.address, changed.task_id);
     ELSE
         IF TG_OP <> 'INSERT' AND OLD.outcome = 'succeeded' THEN
             PERFORM arbius.add_slashed(OLD.chain_id, OLD.validator, -OLD.stake);
