@@ -118,18 +118,21 @@ _OIDS = {
 }  # fmt: skip
 
 
-def columns_of(types: Sequence[str], rows: Sequence[bytes]) -> list[bytes]:
-    """Packed rows turned round: of each column the binary form of an array of its values, no length before it."""
-    fields = zip(*(_fields_of(row, len(types)) for row in rows), strict=True)
+def columns_of(types: Sequence[str], rows: Sequence[bytes], fixed: struct.Struct) -> list[bytes]:
+    """Packed rows turned round: of each column the binary form of an array of its values, no length before it.
+
+    `fixed` takes the first fields of a row, whose sizes are the same in all rows, at once.
+    """
+    fields = zip(*(_fields_of(row, len(types), fixed) for row in rows), strict=True)
     return [
         struct.pack(">iiiii", 1, NULL in column, _OIDS[kind], len(rows), 1) + b"".join(column)
         for kind, column in zip(types, fields, strict=True)
     ]
 
 
-def _fields_of(row: bytes, count: int) -> list[bytes]:
-    fields, start = [], 2
-    for _ in range(count):
+def _fields_of(row: bytes, count: int, fixed: struct.Struct) -> list[bytes]:
+    fields, start = list(fixed.unpack_from(row)), fixed.size
+    for _ in range(count - len(fields)):
         end = start + 4 + max(0, int.from_bytes(row[start : start + 4], signed=True))
         fields.append(row[start:end])
         start = end

@@ -27,6 +27,7 @@ _END = b"\xff\xff"
 _CHUNK_ROWS = 400  # about 100 kB: psycopg sends up to 128 kB at once
 _BLOCK_AND_TX = struct.Struct(">2x 4x8x 4xq 4x4x 4x32x 4x8x 4x32s")
 
+_FIXED = struct.Struct(">2x 12s12s8s 36s12s 36s8s 24s")  # FIXED_COLUMNS, each with its length before it
 _PLACE = struct.Struct(">2x 4x8x 4xq 4xi 4x32s")
 
 
@@ -95,7 +96,7 @@ def insert_rows(connection: psycopg.Connection, rows: Mapping[Target, Sequence[R
     with connection.pipeline():
         for target, lines in rows.items():
             if target.insertion:
-                arrays = [Packed(column) for column in columns_of(target.types, lines)]
+                arrays = [Packed(column) for column in columns_of(target.types, lines, _FIXED)]
                 connection.execute(target.insertion, arrays, prepare=True)
 
 
