@@ -51,12 +51,15 @@ BEGIN
     FOREACH stored IN ARRAY tables LOOP
         EXECUTE format('
             WITH old AS (DELETE FROM %1$s WHERE chain_id = $2 AND block_number BETWEEN $3 AND $4 RETURNING *),
-            believed AS ( -- by a read of the group of its contract, else (it was joined) of any
+            near AS MATERIALIZED ( -- once: looked for block by block, a stale plan goes through all reads each time
+                SELECT r.group_id, r.from_block, r.to_block, coalesce(r.written_at, r.requested_at) AS at
+                FROM chain.reads r
+                WHERE r.chain_id = $2 AND r.to_block >= $3 AND r.from_block <= $4),
+            believed AS MATERIALIZED ( -- by a read of the group of its contract, else (it was joined) of any
                 SELECT p.address, p.block_number,
-                       (SELECT coalesce(min(coalesce(r.written_at, r.requested_at)) FILTER (WHERE r.group_id = s.group_id),
-                                        min(coalesce(r.written_at, r.requested_at)))
-                        FROM chain.reads r
-                        WHERE r.chain_id = $2 AND r.to_block >= p.block_number AND r.from_block <= p.block_number) AS at
+                       (SELECT coalesce(min(n.at) FILTER (WHERE n.group_id = s.group_id), min(n.at))
+                        FROM near n
+                        WHERE n.from_block <= p.block_number AND n.to_block >= p.block_number) AS at
                 FROM (SELECT DISTINCT o.address, o.block_number FROM old o) AS p
                 LEFT JOIN chain.sources s ON s.chain_id = $2 AND s.address = p.address)
             INSERT INTO chain.orphaned_logs
