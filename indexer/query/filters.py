@@ -16,6 +16,7 @@ from schema.chain import chains
 
 STATUSES = ("open", "running", "review", "disputed", "claimable", "succeeded", "failed", "cancelled")
 NETWORKS = ("arbius", "iexec", "koii", "aidbox")
+MOST_NAMED, FEW = 40, 6  # names in an error; of more than those
 _CHOICES = {"status": STATUSES, "network": NETWORKS}
 
 Listed = sa.TableClause | sa.Subquery | sa.TableValuedAlias
@@ -58,13 +59,15 @@ def parts(text: str) -> tuple[str, str, str]:
 
 
 def nearest_or_fail(name: str, known: Iterable[str], what: str) -> str:
-    """`name` if it is known. Raises UsageError that names the nearest known one and lists them."""
+    """`name` if it is known. Raises UsageError that names the nearest known one and lists them, or some of a crowd."""
     names = list(known)
     if name in names:
         return name
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}? Known are" if close else "known are"
-    raise UsageError(f"There is no {what} {name!r}; {hint} {', '.join(names)}.")
+    near = difflib.get_close_matches(name, names, n=FEW, cutoff=0.5)
+    some = near or names[:FEW]
+    listed = names if len(names) <= MOST_NAMED else [*some, f"{len(names) - len(some)} more"]
+    hint = f"did you mean {near[0]}? Known are" if near else "known are"
+    raise UsageError(f"There is no {what} {name!r}; {hint} {', '.join(listed)}.")
 
 
 def value_of(column: sa.ColumnElement[Any], text: str) -> object:

@@ -65,20 +65,25 @@ class Listing:
         `upto`: there is nothing later. `works`: of the filter `worker` only so many newest works count. Raises
         UsageError for unknown names and values.
         """
-        names, view = self.names, VIEWS[self.name]
+        names = self.names
         if (self.as_of or self.known_at) is not None and self.name != "tasks":
             raise UsageError("Only tasks are known as of the past: `query tasks --as-of …` or `--known-at …`.")
         one_of(self.as_of, self.known_at)
-        conditions = [condition(view, text, works) for text in self.filters]
-        if past is not None:
-            parts: list[Part] = [(then, [condition(then, text) for text in self.filters]) for then in past]
-        elif self.name == "tasks" and (stages := _stages(self.filters)):
-            parts = [_staged(self.filters, works, *stage) for stage in stages]
-            staged = {network for places in STAGES.values() for network, _, _ in places}
-            parts.append((view, [*conditions, view.c.network.not_in([*map(constant, sorted(staged))])]))
-        else:
-            parts = [(view, conditions)]
+        parts = self._now(works) if past is None else [(then, self._wanted(then)) for then in past]
         return _newest(parts, names, self, upto)
+
+    def _now(self, works: int | None) -> list["Part"]:
+        """The view, in parts where an index on stages gives the order of each."""
+        view = VIEWS[self.name]
+        conditions, stages = self._wanted(view, works), _stages(self.filters) if self.name == "tasks" else ()
+        if not stages:
+            return [(view, conditions)]
+        staged = {network for places in STAGES.values() for network, _, _ in places}
+        others = (view, [*conditions, view.c.network.not_in([*map(constant, sorted(staged))])])
+        return [*(_staged(self.filters, works, *stage) for stage in stages), others]
+
+    def _wanted(self, view: Listed, works: int | None = None) -> list[sa.ColumnElement[bool]]:
+        return [condition(view, text, works) for text in self.filters]
 
 
 class Page(NamedTuple):
