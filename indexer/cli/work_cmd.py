@@ -119,7 +119,10 @@ def _of_worker(config: Path | None) -> Settings:
     """The configuration, or where there is none what the environment says: a worker needs no more."""
     if find_file(config) is None and os.environ.get("TASKSCAN_DATABASE_URL"):
         return build({}, "the environment")
-    return _configured(config).settings
+    chosen = choose(config)
+    if chosen.demo:
+        raise UsageError("A worker needs a database: set TASKSCAN_DATABASE_URL, or name it by --config FILE.")
+    return chosen.settings
 
 
 def _client(settings: Settings, url: str | None) -> "QueueClient":

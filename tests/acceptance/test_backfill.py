@@ -171,6 +171,7 @@ def test_what_is_typed_wrongly_is_told_in_a_sentence(file: Path, taskscan: Insid
     for words, sentence in (
         (("backfill",), "There is nothing to backfill: give a configuration"),
         (("backfill", "--config", str(file), "--listen", "here"), "--listen here is not HOST:PORT"),
+        (("worker",), "A worker needs a database: set TASKSCAN_DATABASE_URL"),
         (("worker", "--config", str(file)), "Which queue? Give --queue URL, or set TASKSCAN_QUEUE_URL."),
         (("queue", "client", "a:b", "--config", str(file)), "a short text without a colon"),
         (("queue", "serve", "--config", str(file), "--listen", "127.0.0.1:99999"), "is not HOST:PORT"),
