@@ -8,7 +8,7 @@ A query is a generator: it yields a statement, is sent the rows, and returns the
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -19,11 +19,25 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
 from indexer.errors import NotCovered
-from indexer.store.database import READING_OPTIONS, engine, in_words
+from indexer.store.database import READING_OPTIONS, driver, engine, in_words
 
 T = TypeVar("T")
 Row = dict[str, Any]
-Steps = Generator[sa.Executable, list[Row], T]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A statement as text: to build and compile one of a view takes longer than PostgreSQL needs for its few rows."""
+
+    text: bytes
+    values: Mapping[str, Any]
+
+    def of(self, **values: Any) -> "Made":
+        """The same with values for its parameters."""
+        return Made(self.text, {**self.values, **values})
+
+
+Steps = Generator[sa.Executable | Made, list[Row], T]
 
 # The database's own words for what is not read (schema/sql/80_as_of.sql). They must not end the caller's transaction.
 _NOT_READ = (psycopg.errors.NoDataFound, psycopg.errors.NumericValueOutOfRange)
@@ -41,6 +55,12 @@ class Query(Generic[T]):
 def may_refuse(statement: sa.Select[Any]) -> sa.Select[Any]:
     """Mark a statement that raises what is not covered; the query then gets NotCovered."""
     return statement.execution_options(**{_MAY_REFUSE: True})
+
+
+def made(statement: sa.Executable) -> Made:
+    """`statement` as text, to be kept by who asks it again and again; its parameters keep their names."""
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+    return Made(compiled.string.encode(), compiled.params)
 
 
 def ask(connection: sa.Connection, query: Query[T]) -> T:
@@ -100,7 +120,12 @@ async def connect_async(url: str) -> "AsyncIterator[psycopg.AsyncConnection[Dict
             yield connection
 
 
-def _rows(connection: sa.Connection, statement: sa.Executable) -> list[Row]:
+def _rows(connection: sa.Connection, statement: sa.Executable | Made) -> list[Row]:
+    if isinstance(statement, Made):
+        if not connection.in_transaction():
+            connection.begin()  # or SQLAlchemy would not know of the one that the driver begins
+        with driver(connection).cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement.text, statement.values).fetchall()
     if not statement.get_execution_options().get(_MAY_REFUSE):
         return [dict(row) for row in connection.execute(statement).mappings()]
     try:
@@ -112,11 +137,11 @@ def _rows(connection: sa.Connection, statement: sa.Executable) -> list[Row]:
         raise
 
 
-async def _rows_async(connection: "psycopg.AsyncConnection[DictRow]", statement: sa.Executable) -> list[Row]:
-    made = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+async def _rows_async(connection: "psycopg.AsyncConnection[DictRow]", statement: sa.Executable | Made) -> list[Row]:
+    asked = statement if isinstance(statement, Made) else made(statement)
     try:
         async with connection.transaction():
-            return await (await connection.execute(made.string.encode(), made.params)).fetchall()
+            return await (await connection.execute(asked.text, asked.values)).fetchall()
     except _NOT_READ as error:
         raise _refusal(error) from None
 

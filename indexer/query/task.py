@@ -11,10 +11,10 @@ from indexer.errors import Ambiguous, NotFound, UsageError
 from indexer.networks.koii.base58 import is_key
 from indexer.query import aidbox
 from indexer.query.as_of import known_at_steps, one_of, resolve_steps, tasks_at
-from indexer.query.asking import Query, Row, Steps, ask, may_refuse
-from indexer.query.filters import begins, constant
+from indexer.query.asking import Made, Query, Row, Steps, ask, made, may_refuse
+from indexer.query.filters import begins, beyond, constant
 from schema import metadata
-from schema.analytics import disputes, payments, tasks, timeline, work
+from schema.analytics import ORDER, disputes, payments, tasks, timeline, work
 
 FEW = 10
 WHOLE = 66  # characters of an id of an EVM network
@@ -57,11 +57,18 @@ def find_steps(text: str, as_of: str | None = None, known_at: str | None = None)
 def named(text: str) -> Steps[Row]:
     """The row of `analytics.tasks` that `text` names. Raises UsageError, NotFound, Ambiguous."""
     wanted = spelled(text)
-    by_index = sa.select(tasks).where(begins(tasks.c.task_id, wanted)).order_by(tasks.c.task_id)
-    found = yield by_index.limit(constant(FEW + 1))
+    found = yield _by_beginning().of(least=wanted, most=beyond(wanted))
     if not found:
         raise NotFound(f"No task {wanted} is in the database. `taskscan status` tells how far it is read.")
     return _the_one(wanted, found)
+
+
+@cache
+def _by_beginning() -> Made:
+    by_bytes = sa.collate(tasks.c.task_id, "C")
+    least, most = (sa.bindparam(name, type_=sa.Text(), required=False) for name in ("least", "most"))
+    query = sa.select(tasks).where(by_bytes >= least, by_bytes < most).order_by(tasks.c.task_id)
+    return made(query.limit(constant(FEW + 1)))
 
 
 def _known(text: str, known_at: str) -> Steps[Found]:
@@ -101,9 +108,14 @@ def timeline_of(task: Row) -> Steps[list[Row]]:
 
 def timeline_of_id(task_id: str) -> Steps[list[Row]]:
     """Rows of `analytics.timeline`; none where no task has this id."""
-    made = sa.func.analytics.timeline(task_id).table_valued(*_columns(timeline)).alias("timeline")
-    rows = yield sa.select(made)
+    rows = yield _timeline().of(task=task_id)
     return rows
+
+
+@cache
+def _timeline() -> Made:
+    life = sa.func.analytics.timeline(sa.bindparam("task", type_=sa.Text(), required=False))
+    return made(sa.select(life.table_valued(*_columns(timeline)).alias("timeline")))
 
 
 def _listed(wanted: str, found: list[Row]) -> str:
@@ -134,7 +146,7 @@ def _whole(task: Row) -> Steps[Found]:
     events = yield from _events(task)
     return Found(
         task,
-        work=(yield _of(work, task, "submitted_at")),
+        work=(yield _of(work, task)),
         payments=(yield from _payments(task, events)),
         disputes=(yield from _disputes(task, events)),
         events=events,
@@ -142,24 +154,35 @@ def _whole(task: Row) -> Steps[Found]:
     )
 
 
-def _of(view: sa.TableClause, task: Row, order: str) -> sa.Select[Any]:
-    mine = [view.c[name] == task[name] for name in ("chain_id", "contract", "task_id")]
-    return sa.select(view).where(view.c.network == constant(task["network"]), *mine).order_by(view.c[order])
+def _of(view: sa.TableClause, task: Row, blocks: list[int] | None = None) -> Made:
+    """The rows of a view that are of this task, of these blocks alone where they are given."""
+    statement = _rows_of(view, task["network"], blocks is not None)
+    mine = {name: task[name] for name in ("chain_id", "contract", "task_id")}
+    return statement.of(**mine) if blocks is None else statement.of(**mine, blocks=blocks)
+
+
+@cache
+def _rows_of(view: sa.TableClause, network: str, by_block: bool) -> Made:
+    mine = [view.c[name] == sa.bindparam(name, required=False) for name in ("chain_id", "contract", "task_id")]
+    if by_block:
+        blocks = sa.bindparam("blocks", type_=sa.ARRAY(sa.BigInteger()), required=False)
+        mine.append(view.c.block == sa.func.any(blocks))
+    query = sa.select(view).where(view.c.network == constant(network), *mine)
+    return made(query.order_by(view.c["block" if view is payments else ORDER[view.name][0]]))
 
 
 def _disputes(task: Row, events: list[Row]) -> Steps[list[Row]]:
     """Contestations; a task without an event of one is not asked for."""
     if not any(event["event"].startswith("contestation_") for event in events):
         return []
-    rows = yield _of(disputes, task, "opened_at")
+    rows = yield _of(disputes, task)
     return rows
 
 
 def _payments(task: Row, events: list[Row]) -> Steps[list[Row]]:
     """Money moves in the blocks of the task's own events, if it has any: only these have to be looked at."""
-    query = _of(payments, task, "block")
     blocks = sorted({event["block"] for event in events}) if task["network"] in ("arbius", "iexec") else []
-    rows = yield query.where(payments.c.block.in_(blocks)) if blocks else query
+    rows = yield _of(payments, task, blocks or None)
     return rows
 
 
@@ -170,14 +193,15 @@ def _events(task: Row) -> Steps[list[Row]]:
     if not task["task_id"].startswith("0x"):
         return []  # Koii has states, no events
     wanted = {"chain": task["chain_id"], "task": bytes.fromhex(task["task_id"][2:])}
-    rows = yield _of_all_tables(task["network"]).params(wanted)
+    rows = yield _of_all_tables(task["network"]).of(**wanted)
     return [_event(row) for row in rows]
 
 
 @cache
-def _of_all_tables(network: str) -> sa.CompoundSelect[Any]:
+def _of_all_tables(network: str) -> Made:
     """One statement for all event tables that name tasks: the arguments come as one JSON object."""
-    chain, task = sa.bindparam("chain", type_=sa.BigInteger()), sa.bindparam("task", type_=sa.LargeBinary())
+    chain = sa.bindparam("chain", type_=sa.BigInteger(), required=False)
+    task = sa.bindparam("task", type_=sa.LargeBinary(), required=False)
     parts = []
     for table in metadata.tables.values():
         key = next((name for name in KEYS if name in table.c), None)
@@ -185,10 +209,11 @@ def _of_all_tables(network: str) -> sa.CompoundSelect[Any]:
             x = table.alias("x")
             place = [x.c[name] for name in ("block_number", "log_index", "block_time", "tx_hash")]
             row = sa.func.to_jsonb(sa.literal_column("x"), type_=JSONB())
-            arguments = row.op("-")(sa.literal([*_PLACE, key], sa.ARRAY(sa.Text()))).label("arguments")
-            found = sa.select(sa.literal(table.name).label("event"), *place, arguments)
+            known = sa.literal([*_PLACE, key], sa.ARRAY(sa.Text()), literal_execute=True)
+            name = sa.literal(table.name, sa.Text(), literal_execute=True).label("event")
+            found = sa.select(name, *place, row.op("-")(known).label("arguments"))
             parts.append(found.where(x.c.chain_id == chain, x.c[key] == task))
-    return sa.union_all(*parts).order_by("block_number", "log_index")
+    return made(sa.union_all(*parts).order_by("block_number", "log_index"))
 
 
 def _event(row: Row) -> Row:
