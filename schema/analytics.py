@@ -50,10 +50,26 @@ def tasks_of(network: str) -> TableClause:
 work = _view(
     "work", "network chain chain_id contract task_id worker state submitted_at settled_at reward reward_token round"
 )
+
+
+def work_of(network: str) -> TableClause:
+    """The arm of `work` of one network; Arbius has the stage of its solutions."""
+    stage = [column("stage", _TEXT)] if network == "arbius" else []
+    return table("v_work", *(column(c.name, c.type) for c in work.c), *stage, schema=network)
+
+
 payments = _view(
     "payments",
     "network chain chain_id contract task_id kind from_address to_address amount token block block_time source_event",
 )
+
+
+def payments_of(network: str) -> TableClause:
+    """The arm of `payments` of one network; EVM networks have what from_address and to_address are."""
+    roles = [] if network == "koii" else [column(name, _TEXT) for name in ("from_role", "to_role")]
+    return table("v_payments", *(column(c.name, c.type) for c in payments.c), *roles, schema=network)
+
+
 disputes = _view(
     "disputes",
     "network chain chain_id contract task_id opened_by against opened_at yeas nays leading deadline outcome settled_at",

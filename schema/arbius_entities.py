@@ -66,10 +66,14 @@ for _who in (tasks.c.sender, tasks.c.model):
     Index(f"ix_tasks_{_who.name}_stage", *_columns, postgresql_where=_NOT_CLAIMED)
 
 Index("ix_tasks_to_enrich", tasks.c.chain_id, tasks.c.submitted_block, postgresql_where=text("input_size IS NULL"))
-Index("ix_tasks_refunded", tasks.c.finished_at, postgresql_where=text("outcome = 'succeeded'"))
+for _name, _when, _back in (
+    ("refunded", tasks.c.finished_at, text("outcome = 'succeeded'")),
+    ("retracted_at", tasks.c.retracted_at, text("retracted_at IS NOT NULL")),
+):
+    Index(f"ix_tasks_{_name}", _when, postgresql_where=_back)
+    Index(f"ix_tasks_owner_{_name}", hex_text(tasks.c.owner), _when, postgresql_where=_back)
 _SUGGESTED = text("stage = 'solved' AND solution_blocktime IS NULL")  # contested before the solution was read
 Index("ix_tasks_suggested", tasks.c.last_at, postgresql_where=_SUGGESTED)
-Index("ix_tasks_retracted_at", tasks.c.retracted_at, postgresql_where=text("retracted_at IS NOT NULL"))
 
 solutions = entity(
     metadata,
@@ -108,21 +112,19 @@ solutions = entity(
 )
 Index("ix_solutions_task_id_hex", hex_text(solutions.c.task_id))
 Index("ix_solutions_validator_hex", hex_text(solutions.c.validator), solutions.c.blocktime)
-_WORKED = func.coalesce(solutions.c.finished_at, solutions.c.claimed_at, solutions.c.blocktime)
-Index("ix_solutions_worked", solutions.c.chain_id, solutions.c.validator, _WORKED)  # when its solver worked last
 Index("ix_solutions_blocktime", solutions.c.blocktime)
-_SOLVED = text("stage = 'solved'")  # neither claimed nor contested: what can be claimed, and whose windows run
-Index("ix_solutions_solved", solutions.c.blocktime, postgresql_where=_SOLVED)
-Index("ix_solutions_solved_by", hex_text(solutions.c.validator), solutions.c.blocktime, postgresql_where=_SOLVED)
+Index("ix_solutions_stage", solutions.c.stage, solutions.c.blocktime, postgresql_where=_NOT_CLAIMED)
+_BY_STAGE = hex_text(solutions.c.validator), solutions.c.stage, solutions.c.blocktime
+Index("ix_solutions_validator_stage", *_BY_STAGE, postgresql_where=_NOT_CLAIMED)
 Index("ix_solutions_to_enrich", solutions.c.chain_id, solutions.c.submitted_block, postgresql_where=text("cid IS NULL"))
-Index("ix_solutions_paid_at", solutions.c.paid_at, postgresql_where=text("paid_at IS NOT NULL"))
 
-_REWARDED = text("rewarded_log_index IS NOT NULL")
-Index("ix_solutions_rewarded", solutions.c.paid_at, postgresql_where=_REWARDED)
+_RELEASED = func.coalesce(solutions.c.paid_at, solutions.c.claimed_at, solutions.c.finished_at)
+Index("ix_solutions_validator_released", hex_text(solutions.c.validator), _RELEASED)
+Index("ix_solutions_paid", _RELEASED, postgresql_where=text("paid_at IS NOT NULL"))
+Index("ix_solutions_rewarded", _RELEASED, postgresql_where=text("rewarded_log_index IS NOT NULL"))
 _STAKED = "stake > 0::numeric"  # in many engines no solution locks one: no page may look for it in all of them
 Index("ix_solutions_staked", solutions.c.blocktime, postgresql_where=text(_STAKED))
 _BACK = text(f"{_STAKED} AND (paid_at IS NOT NULL OR claimed OR outcome = 'failed')")
-_RELEASED = func.coalesce(solutions.c.paid_at, solutions.c.claimed_at, solutions.c.finished_at)
 Index("ix_solutions_released", _RELEASED, postgresql_where=_BACK)
 _SLASHED = text(f"{_STAKED} AND outcome = 'succeeded'")
 Index("ix_solutions_slashed", solutions.c.finished_at, postgresql_where=_SLASHED)
@@ -167,6 +169,8 @@ for _who in (contestations.c.validator, contestations.c.solver):
 _PLACE = (contestations.c[name] for name in ("chain_id", "address", "task_id"))
 Index("ix_contestations_slash", *_PLACE, postgresql_where=text("slash_amount > 0::numeric"))
 _UNSETTLED = "outcome IS NOT NULL AND finish_start_index < CASE outcome WHEN 'succeeded' THEN yeas ELSE nays END"
+_LOST = text("outcome IS NOT NULL AND slash_amount > 0::numeric")
+Index("ix_contestations_slashed", contestations.c.finished_at, postgresql_where=_LOST)
 Index("ix_contestations_unsettled", contestations.c.blocktime, postgresql_where=text(_UNSETTLED))
 
 votes = entity(

@@ -232,6 +232,8 @@ Index("ix_tasks_live", tasks.c.start_time, postgresql_where=_LIVE)
 for _whose in (tasks.c.requester, tasks.c.payer):
     Index(f"ix_tasks_live_{_whose.name}", hex_text(_whose), tasks.c.start_time, postgresql_where=_LIVE)
 Index("ix_contributions_open", contributions.c.contributed_at, postgresql_where=_OPEN)
+_FAILED = text("state IN ('rejected', 'lost', 'expired')")
+Index("ix_contributions_state", contributions.c.state, contributions.c.contributed_at, postgresql_where=_FAILED)
 _MADE = hex_text(contributions.c.worker), contributions.c.contributed_at
 Index("ix_contributions_open_by", *_MADE, postgresql_where=_OPEN)
 for _table, _newest, _lacking in (

@@ -42,7 +42,7 @@ def condition(view: Listed, text: str, works: int | None = None) -> sa.ColumnEle
     if whose == "tasks" and (name, operator, value) == ("finality", "=", "final"):
         return sa.and_(column == value, _any_final(view))
     typed = value_of(column, value)
-    if name in _CHOICES:
+    if name in _CHOICES or (name == "chain_id" and operator == "="):
         typed = constant(typed)
     return {
         "=": column == typed, "!=": column != typed, "<": column < typed, "<=": column <= typed, ">": column > typed,

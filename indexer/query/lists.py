@@ -3,8 +3,8 @@
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -14,23 +14,13 @@ from indexer.errors import UsageError
 from indexer.query.as_of import known_at_steps, newest, one_of, resolve_steps, tasks_at
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of, works_of
-from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts, tasks_of
+from indexer.query.places import Part, parts_of, wanted
+from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts
+from schema.chain import chains
 
 __all__ = ["STATUSES", "Listing", "Page", "listed", "nearest_or_fail", "page_of", "rows", "tasks_by_status"]
 
-STAGES: dict[str, tuple[tuple[str, str, object], ...]] = {
-    "open": (("arbius", "stage", "open"), ("iexec", "stage_number", 0)),
-    "running": (("iexec", "stage_number", 1),),
-    "review": (("arbius", "stage", "solved"), ("iexec", "stage_number", 2)),
-    "disputed": (("arbius", "stage", "contested"),),
-    "claimable": (("arbius", "stage", "solved"), *(("iexec", "stage_number", status) for status in range(3))),
-    "failed": (("arbius", "stage", "contestation_succeeded"), ("iexec", "stage_number", 4)),
-    "cancelled": (("arbius", "stage", "retracted"),),
-}
-"""Status -> the stages (network, column of its view of tasks, value) that tasks of this status can have."""
 FIRST_WORKS = 4  # times a page: how many of a worker's newest works are looked at first
-DECIDING = ("open", "contested", "contestation_succeeded", "retracted", 4)
-"""Stages that leave no other status: asking for it, too, would make PostgreSQL expect few rows, and sort them all."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +59,11 @@ class Listing:
         if (self.as_of or self.known_at) is not None and self.name != "tasks":
             raise UsageError("Only tasks are known as of the past: `query tasks --as-of …` or `--known-at …`.")
         one_of(self.as_of, self.known_at)
-        parts = self._now(works) if past is None else [(then, self._wanted(then)) for then in past]
-        return _newest(parts, names, self, upto)
-
-    def _now(self, works: int | None) -> list["Part"]:
-        """The view, in parts where an index on stages gives the order of each."""
-        view = VIEWS[self.name]
-        conditions, stages = self._wanted(view, works), _stages(self.filters) if self.name == "tasks" else ()
-        if not stages:
-            return [(view, conditions)]
-        staged = {network for places in STAGES.values() for network, _, _ in places}
-        others = (view, [*conditions, view.c.network.not_in([*map(constant, sorted(staged))])])
-        return [*(_staged(self.filters, works, *stage) for stage in stages), others]
-
-    def _wanted(self, view: Listed, works: int | None = None) -> list[sa.ColumnElement[bool]]:
-        return [condition(view, text, works) for text in self.filters]
+        if past is None:
+            return _newest(parts_of(self.name, self.filters, works), names, self)
+        parts = [Part(then, [condition(then, text) for text in self.filters]) for then in past]
+        last = None if upto is None else sa.literal(upto, sa.DateTime(timezone=True))
+        return _newest([part._replace(upto=last) for part in parts], names, self)
 
 
 class Page(NamedTuple):
@@ -91,9 +71,6 @@ class Page(NamedTuple):
 
     rows: list[Row]
     next: str | None
-
-
-Part = tuple[Listed, Sequence[sa.ColumnElement[bool]]]
 
 
 def listed(listing: Listing) -> Query[list[Row]]:
@@ -116,16 +93,20 @@ def page_of(listing: Listing) -> Query[Page]:
 
     def steps() -> Steps[Page]:
         query = listing.query()  # mistakes in names are told first
-        chain, worker = (_wanted(listing.filters, name) for name in ("chain", "worker"))
+        chain, worker = (wanted(listing.filters, name) for name in ("chain", "worker"))
         if listing.as_of is not None:
             past = yield from resolve_steps(listing.as_of, chain)
             found = yield listing.query(tasks_at(past), upto=newest(past))
         elif listing.known_at is not None:
             found = yield may_refuse(listing.query([(yield from known_at_steps(listing.known_at, chain))]))
-        elif listing.name == "tasks" and worker is not None:
-            found = yield from _worked_on(listing, worker)
         else:
-            found = yield query
+            here = listing if chain is None else (yield from _of_chain(listing, chain))
+            if here is None:
+                found = []
+            elif listing.name == "tasks" and worker is not None:
+                found = yield from _worked_on(here, worker)
+            else:
+                found = yield query if here is listing else here.query()
         names, more = listing.names, len(found) == listing.limit and listing.name != "payments"
         shown = [{name: row[name] for name in names} for row in found]
         return Page(shown, _cursor(found[-1], ORDER[listing.name]) if more and found else None)
@@ -133,8 +114,13 @@ def page_of(listing: Listing) -> Query[Page]:
     return Query(steps)
 
 
-def _wanted(filters: Iterable[str], name: str) -> str | None:
-    return next((text.removeprefix(f"{name}=") for text in filters if text.startswith(f"{name}=")), None)
+def _of_chain(listing: Listing, chain: str) -> Steps[Listing | None]:
+    """The same by the chain's number, by which the planner knows how many rows it has; None: there is no such chain."""
+    if chain.endswith("*") or "chain_id" not in VIEWS[listing.name].c:
+        return listing
+    found = yield sa.select(chains.c.chain_id).where(chains.c.name == chain)
+    others = [text for text in listing.filters if text != f"chain={chain}"]
+    return replace(listing, filters=(*others, f"chain_id={found[0]['chain_id']}")) if found else None
 
 
 def _worked_on(listing: Listing, worker: str) -> Steps[list[Row]]:
@@ -161,19 +147,17 @@ def tasks_by_status(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def _newest(
-    parts: Sequence[Part], names: Sequence[str], listing: Listing, upto: datetime | None
-) -> sa.Select[Any]:  # fmt: skip
+def _newest(parts: Sequence[Part], names: Sequence[str], listing: Listing) -> sa.Select[Any]:
     """The first rows of all parts, those without a time last: each part can be read off an index, the whole cannot."""
     order = ORDER[listing.name]
     chosen = [*names, *(name for name in order if name not in names)]
     pages = []
-    for view, wanted in parts:
+    for view, conditions, upto in parts:
         after = _after(view, listing) if listing.after is not None else [sa.true(), sa.true()]
         first: sa.ColumnElement[Any] = view.c[order[0]]
         timed: sa.ColumnElement[bool] = first.is_not(None) if upto is None else first <= upto
         for known, rest in zip((timed, first.is_(None)), after, strict=True):
-            page = sa.select(*(view.c[name] for name in chosen)).where(*wanted, known, rest)
+            page = sa.select(*(view.c[name] for name in chosen)).where(*conditions, known, rest)
             pages.append(page.order_by(*_sorted(view, listing.name)).limit(constant(listing.limit)).subquery())
     found = sa.union_all(*(sa.select(page) for page in pages)).subquery()
     first, *others = _sorted(found, listing.name)
@@ -236,15 +220,3 @@ def _cursor(row: Row, names: Sequence[str]) -> str:
     texts = [None if (value := row[name]) is None else value.isoformat() if isinstance(value, date) else str(value)
              for name in names]  # fmt: skip
     return base64.urlsafe_b64encode(json.dumps(texts, separators=(",", ":")).encode()).decode()
-
-
-def _stages(filters: Iterable[str]) -> Sequence[tuple[str, str, object]]:
-    """Where tasks of the status that is asked for can be; nothing where an index on stages is of no use."""
-    return STAGES.get(_wanted(filters, "status") or "", ())
-
-
-def _staged(filters: Iterable[str], works: int | None, network: str, name: str, at: object) -> Part:
-    """Tasks at a stage: of the network's own view, for an index gives them in order of time only outside of a union."""
-    view = tasks_of(network)
-    texts = [text for text in filters if at not in DECIDING or not text.startswith("status=")]
-    return view, [*(condition(view, text, works) for text in texts), view.c[name] == constant(at)]

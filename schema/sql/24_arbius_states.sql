@@ -134,6 +134,55 @@ WHERE e.loss_blocks_claims;
 COMMENT ON VIEW arbius.v_forfeited IS
     'Solutions that nobody can claim any more, for their solver has lost a contestation: solved_state says so, too.';
 
+CREATE OR REPLACE VIEW arbius.v_forfeited_tasks AS
+SELECT f.chain_id, analytics.hex(f.address) COLLATE "C" AS contract, analytics.hex(f.task_id) COLLATE "C" AS task_id
+FROM arbius.v_forfeited f;
+COMMENT ON VIEW arbius.v_forfeited_tasks IS 'arbius.v_forfeited as text; a task that was retracted meanwhile can be in it.';
+
+CREATE OR REPLACE VIEW arbius.v_challengeable AS
+SELECT s.chain_id, analytics.hex(s.address) COLLATE "C" AS contract, analytics.hex(s.task_id) COLLATE "C" AS task_id
+FROM arbius.v_engines e
+JOIN arbius.solutions s ON s.chain_id = e.chain_id AND s.address = e.address AND s.stage = 'solved'
+    AND s.blocktime >= e.now - e.claim
+UNION ALL
+SELECT t.chain_id, analytics.hex(t.address) COLLATE "C", analytics.hex(t.task_id) COLLATE "C"
+FROM arbius.v_engines e
+JOIN arbius.tasks t ON t.chain_id = e.chain_id AND t.address = e.address AND t.stage = 'solved'
+    AND t.solution_blocktime IS NULL AND t.last_at >= e.now - e.claim;
+COMMENT ON VIEW arbius.v_challengeable IS
+    'Among these are all tasks whose work can be challenged, found by the end of their window; a retracted one can be, too.';
+
+CREATE OR REPLACE VIEW arbius.v_pending AS
+SELECT e.chain_id, analytics.hex(e.address) COLLATE "C" AS contract, analytics.hex(e.task_id) COLLATE "C" AS task_id
+FROM chain.chains c
+CROSS JOIN LATERAL (
+    SELECT x.chain_id, x.address, x.id AS task_id FROM arbius.task_submitted x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+    UNION ALL
+    SELECT x.chain_id, x.address, x.id FROM arbius.task_retracted x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+    UNION ALL
+    SELECT x.chain_id, x.address, x.task FROM arbius.solution_submitted x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+    UNION ALL
+    SELECT x.chain_id, x.address, x.task FROM arbius.solution_claimed x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+    UNION ALL
+    SELECT x.chain_id, x.address, x.task FROM arbius.contestation_suggested x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+    UNION ALL
+    SELECT x.chain_id, x.address, x.task FROM arbius.contestation_submitted x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+    UNION ALL
+    SELECT x.chain_id, x.address, x.task FROM arbius.contestation_vote x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+    UNION ALL
+    SELECT x.chain_id, x.address, x.id FROM arbius.contestation_vote_finish x
+    WHERE x.chain_id = c.chain_id AND x.block_number > c.final_block
+) AS e;
+COMMENT ON VIEW arbius.v_pending IS
+    'Tasks with an event above the final block of their chain, once per event; none of a chain without a final block.';
+
 CREATE OR REPLACE VIEW arbius.solved_counts AS
 WITH challengeable AS (
     SELECT e.chain_id, solved.tasks + suggested.tasks AS tasks

@@ -65,7 +65,8 @@ SELECT 'arbius'::text AS network,
        coalesce(t.finished_at, t.claimed_at) AS settled_at,
        t.validator_fee + coalesce(t.validator_reward, 0) AS reward,
        'AIUS'::text AS reward_token,
-       NULL::bigint AS round
+       NULL::bigint AS round,
+       t.stage
 FROM arbius.solutions t;
 COMMENT ON VIEW arbius.v_work IS
     'Solutions of Arbius, as in analytics.work. reward is unknown (NULL) before V5: no event tells it.';
@@ -114,7 +115,6 @@ AS $$
         WHERE x.chain_id = chain AND x.address = engine AND x.task_id = task
     ) AS v
     CROSS JOIN LATERAL (VALUES
-        ('slash', NOT v.won AND c.finished_block = block AND c.finished_log_index = $5, c.slash_amount),
         ('unstake', v.won AND v.n >= $6 AND v.n < $7, c.slash_amount),
         ('award', v.won AND v.n >= $6 AND v.n < $7 AND c.submitted_block IS NOT NULL, -- else votes may be missing
          CASE WHEN c.outcome = 'failed' AND v.side = 1 THEN v.lost
@@ -124,13 +124,15 @@ AS $$
     WHERE c.chain_id = chain AND c.address = engine AND c.task_id = task AND c.outcome IS NOT NULL AND p.due
 $$;
 COMMENT ON FUNCTION arbius.settlement(bigint, bytea, bytea, bigint, int, bigint, bigint) IS
-    'What a ContestationVoteFinish means for voters: those who lost have lost what their vote locked with the first one;'
-    ' those who won have theirs back once their turn comes, and an award out of what the others lost: half for the first'
+    'What a ContestationVoteFinish gives to voters: those who won have what their vote locked back once their turn comes,'
+    ' and an award out of what the others lost (slash in arbius.v_payments): half for the first'
     ' of them (rounded up for a contester, down for a solver), all of it where a solver won alone, and equal parts for'
     ' the rest (contestationVoteFinish in V2_EngineV5_2.sol and V2_EngineV6.sol).';
 
 -- Each arm is sorted by time from an index, so that pages of the union merge without reading it all, and an arm that
--- may have nothing to show has an index of its own. A constant kind lets a filter on it leave the other arms out.
+-- may have nothing to show has an index of its own. Each receiver has an arm, with a plain column and constant words for
+-- kind and roles, so that a filter uses an index or leaves the arm out. block_time of what was paid is paid_at, written
+-- as all that a solution can wait for: one index by solver serves payments, stakes and its newest work.
 CREATE OR REPLACE VIEW arbius.v_payments AS
 SELECT 'arbius'::text AS network,
        (SELECT c.name FROM chain.chains c WHERE c.chain_id = p.chain_id) AS chain,
@@ -144,58 +146,73 @@ SELECT 'arbius'::text AS network,
        'AIUS'::text AS token,
        p.block,
        p.block_time,
-       p.source_event
+       p.source_event,
+       p.from_role,
+       p.to_role
 FROM (
-    (SELECT t.chain_id, t.address, t.task_id, 'fee'::text AS kind, t.address AS payer,
-            CASE f.receiver
-                WHEN 'solver' THEN t.validator
-                WHEN 'treasury' THEN arbius.treasury(t.chain_id, t.address, t.paid_block)
-            END AS payee,
-            f.amount::numeric AS amount, t.paid_block AS block, t.paid_at AS block_time,
-            'FeesPaid'::text AS source_event
+    (SELECT t.chain_id, t.address, t.task_id, 'fee'::text AS kind, t.address AS payer, t.validator AS payee,
+            t.validator_fee::numeric AS amount, t.paid_block AS block,
+            coalesce(t.paid_at, t.claimed_at, t.finished_at) AS block_time, 'FeesPaid'::text AS source_event, 'contract'::text AS from_role, 'account'::text AS to_role
      FROM arbius.solutions t
-     CROSS JOIN LATERAL (VALUES
-         ('solver', t.validator_fee),
-         ('model', t.model_fee - t.treasury_fee),
-         ('treasury', t.treasury_fee + t.remaining_fee - t.validator_fee)
-     ) AS f (receiver, amount)
-     WHERE t.paid_at IS NOT NULL AND f.amount > 0
-     ORDER BY t.paid_at DESC)
+     WHERE t.paid_at IS NOT NULL AND t.validator_fee > 0
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
     UNION ALL
-    (SELECT t.chain_id, t.address, t.task_id, 'reward'::text, t.address,
-            CASE r.receiver
-                WHEN 'solver' THEN t.validator
-                WHEN 'treasury' THEN arbius.treasury(t.chain_id, t.address, t.paid_block)
-            END,
-            r.amount::numeric, t.paid_block, t.paid_at, 'RewardsPaid'::text
+    (SELECT t.chain_id, t.address, t.task_id, 'fee'::text, t.address, NULL::bytea,
+            (t.model_fee - t.treasury_fee)::numeric, t.paid_block,
+            coalesce(t.paid_at, t.claimed_at, t.finished_at), 'FeesPaid'::text, 'contract'::text, 'unknown'::text
      FROM arbius.solutions t
-     CROSS JOIN LATERAL (VALUES
-         ('solver', t.validator_reward), ('owner', t.task_owner_reward), ('treasury', t.treasury_reward)
-     ) AS r (receiver, amount)
-     WHERE t.rewarded_log_index IS NOT NULL AND r.amount > 0
-     ORDER BY t.paid_at DESC)
+     WHERE t.paid_at IS NOT NULL AND t.model_fee - t.treasury_fee > 0
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'fee'::text, t.address, arbius.treasury(t.chain_id, t.address, t.paid_block),
+            (t.treasury_fee + t.remaining_fee - t.validator_fee)::numeric, t.paid_block,
+            coalesce(t.paid_at, t.claimed_at, t.finished_at), 'FeesPaid'::text, 'contract'::text, 'treasury'::text
+     FROM arbius.solutions t
+     WHERE t.paid_at IS NOT NULL AND t.treasury_fee + t.remaining_fee - t.validator_fee > 0
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'reward'::text, t.address, t.validator,
+            t.validator_reward::numeric, t.paid_block,
+            coalesce(t.paid_at, t.claimed_at, t.finished_at), 'RewardsPaid'::text, 'contract'::text, 'account'::text
+     FROM arbius.solutions t
+     WHERE t.rewarded_log_index IS NOT NULL AND t.validator_reward > 0
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'reward'::text, t.address, NULL::bytea,
+            t.task_owner_reward::numeric, t.paid_block,
+            coalesce(t.paid_at, t.claimed_at, t.finished_at), 'RewardsPaid'::text, 'contract'::text, 'unknown'::text
+     FROM arbius.solutions t
+     WHERE t.rewarded_log_index IS NOT NULL AND t.task_owner_reward > 0
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'reward'::text, t.address, arbius.treasury(t.chain_id, t.address, t.paid_block),
+            t.treasury_reward::numeric, t.paid_block,
+            coalesce(t.paid_at, t.claimed_at, t.finished_at), 'RewardsPaid'::text, 'contract'::text, 'treasury'::text
+     FROM arbius.solutions t
+     WHERE t.rewarded_log_index IS NOT NULL AND t.treasury_reward > 0
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.sender, t.address, t.fee::numeric, t.submitted_block,
-            t.blocktime, 'TaskSubmitted'::text
+            t.blocktime, 'TaskSubmitted'::text, 'account'::text, 'contract'::text
      FROM arbius.tasks t
      WHERE t.fee > 0
      ORDER BY t.blocktime DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'refund'::text, t.address, t.owner, t.fee::numeric, t.finished_block,
-            t.finished_at, 'ContestationVoteFinish'::text
+            t.finished_at, 'ContestationVoteFinish'::text, 'contract'::text, 'account'::text
      FROM arbius.tasks t
      WHERE t.outcome = 'succeeded' AND t.fee > 0
      ORDER BY t.finished_at DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'refund'::text, t.address, t.owner,
             div(t.fee * (1e18 - arbius.retraction_fee(t.chain_id, t.address, t.retracted_block)), 1e18),
-            t.retracted_block, t.retracted_at, 'TaskRetracted'::text
+            t.retracted_block, t.retracted_at, 'TaskRetracted'::text, 'contract'::text, 'account'::text
      FROM arbius.tasks t
      WHERE t.retracted_at IS NOT NULL AND t.fee > 0
      ORDER BY t.retracted_at DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.validator, t.address, t.stake::numeric,
-            t.submitted_block, t.blocktime, 'SolutionSubmitted'::text
+            t.submitted_block, t.blocktime, 'SolutionSubmitted'::text, 'account'::text, 'contract'::text
      FROM arbius.solutions t
      WHERE t.stake > 0
      ORDER BY t.blocktime DESC)
@@ -205,41 +222,55 @@ FROM (
                 SELECT c.finished_block FROM arbius.contestations c
                 WHERE c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id)),
             coalesce(t.paid_at, t.claimed_at, t.finished_at),
-            CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END
+            CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END, 'contract'::text,
+            'account'::text
      FROM arbius.solutions t
      WHERE t.stake > 0 AND (t.paid_at IS NOT NULL OR t.claimed OR t.outcome = 'failed')
      ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'slash'::text, t.validator, c.validator, t.stake::numeric,
-            c.finished_block, t.finished_at, 'ContestationVoteFinish'::text
+            c.finished_block, t.finished_at, 'ContestationVoteFinish'::text, 'account'::text, 'account'::text
      FROM arbius.solutions t
      JOIN arbius.contestations c ON c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id
      WHERE t.outcome = 'succeeded' AND t.stake > 0
      ORDER BY t.finished_at DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.voter, t.address, c.slash_amount::numeric,
-            t.block_number, t.blocktime, 'ContestationVote'::text
+            t.block_number, t.blocktime, 'ContestationVote'::text, 'account'::text, 'contract'::text
      FROM arbius.votes t
      JOIN arbius.contestations c ON c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id
      WHERE c.slash_amount > 0
      ORDER BY t.blocktime DESC)
     UNION ALL
-    (SELECT t.chain_id, t.address, t.id, v.kind,
-            CASE v.kind WHEN 'slash' THEN v.voter ELSE t.address END, CASE WHEN v.kind <> 'slash' THEN v.voter END,
-            v.amount::numeric, t.block_number, t.block_time, 'ContestationVoteFinish'::text
-     FROM (SELECT * FROM arbius.contestation_vote_finish f ORDER BY f.block_time DESC) AS t -- before votes are looked up
+    (SELECT t.chain_id, t.address, t.task_id, 'slash'::text, v.voter, NULL::bytea, t.slash_amount::numeric,
+            t.finished_block, t.finished_at, 'ContestationVoteFinish'::text, 'account'::text, 'unknown'::text
+     FROM arbius.contestations t
+     JOIN arbius.votes v ON v.chain_id = t.chain_id AND v.address = t.address AND v.task_id = t.task_id
+         AND v.yea <> (t.outcome = 'succeeded')
+     WHERE t.outcome IS NOT NULL AND t.slash_amount > 0
+     ORDER BY t.finished_at DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.id, v.kind, t.address, v.voter, v.amount::numeric, t.block_number, t.block_time,
+            'ContestationVoteFinish'::text, 'contract'::text, 'voter'::text
+     FROM (
+         SELECT * FROM arbius.contestation_vote_finish f
+         WHERE EXISTS (
+             SELECT FROM arbius.contestations c
+             WHERE c.chain_id = f.chain_id AND c.address = f.address AND c.task_id = f.id AND c.slash_amount > 0)
+         ORDER BY f.block_time DESC -- before votes are looked up
+     ) AS t
      CROSS JOIN LATERAL arbius.settlement(t.chain_id, t.address, t.id, t.block_number, t.log_index,
                                           t.start_idx, t.end_idx) v
      WHERE v.amount > 0
      ORDER BY t.block_time DESC)
     UNION ALL
     (SELECT d.chain_id, d.address, NULL::bytea, 'deposit'::text, d.addr, d.validator, d.amount::numeric,
-            d.block_number, d.block_time, 'ValidatorDeposit'::text
+            d.block_number, d.block_time, 'ValidatorDeposit'::text, 'account'::text, 'account'::text
      FROM arbius.validator_deposit d
      ORDER BY d.block_time DESC)
     UNION ALL
     (SELECT w.chain_id, w.address, NULL::bytea, 'withdraw'::text, w.addr, w."to", w.amount::numeric, w.block_number,
-            w.block_time, 'ValidatorWithdraw'::text
+            w.block_time, 'ValidatorWithdraw'::text, 'account'::text, 'account'::text
      FROM arbius.validator_withdraw w
      ORDER BY w.block_time DESC)
 ) AS p;

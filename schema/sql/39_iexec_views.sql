@@ -130,13 +130,16 @@ SELECT 'iexec'::text AS network,
        'RLC'::text AS token,
        t.block_number AS block,
        t.block_time,
-       'Transfer'::text AS source_event
+       'Transfer'::text AS source_event,
+       'account'::text AS from_role,
+       'account'::text AS to_role
 FROM iexec.transfer t
 WHERE t.value > 0 AND (iexec.is_zero(t."from") OR iexec.is_zero(t."to"))
 UNION ALL -- from the hub or to it: of a stake, a reward, unless an account gives to the hub without a Lock
 SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
        analytics.hex(t.address) COLLATE "C", NULL, 'transfer', analytics.hex(t."from") COLLATE "C",
-       analytics.hex(t."to") COLLATE "C", t.value::numeric, 'RLC', t.block_number, t.block_time, 'Transfer'
+       analytics.hex(t."to") COLLATE "C", t.value::numeric, 'RLC', t.block_number, t.block_time, 'Transfer', 'account',
+       'account'
 FROM iexec.transfer t
 WHERE t.value > 0 AND NOT iexec.is_zero(t."from") AND NOT iexec.is_zero(t."to") AND t."from" <> t.address
   AND (t."to" <> t.address OR NOT EXISTS (
@@ -150,7 +153,8 @@ SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id
             AND e.block_number = t.block_number AND e.log_index = t.log_index + 1 AND e.worker = t.owner),
            iexec.kitty_claim(t.chain_id, t.block_number, t.log_index - 2, t.log_index - 1, t.owner))) COLLATE "C",
        'stake', analytics.hex(t.owner) COLLATE "C", analytics.hex(t.address) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Lock'
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Lock', 'account',
+       'contract'
 FROM iexec.lock t
 WHERE t.amount > 0
 UNION ALL
@@ -160,14 +164,16 @@ SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id
        CASE WHEN iexec.kitty_claim(t.chain_id, t.block_number, t.log_index + 2, t.log_index + 3, NULL) IS NOT NULL
             THEN 'refund' ELSE 'unstake' END,
        analytics.hex(t.address) COLLATE "C", analytics.hex(t.owner) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Unlock'
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Unlock', 'contract',
+       'account'
 FROM iexec.unlock t
 WHERE t.amount > 0
 UNION ALL
 SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
        analytics.hex(t.address) COLLATE "C", analytics.hex(t.ref) COLLATE "C",
        'reward', analytics.hex(t.address) COLLATE "C", analytics.hex(t.owner) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Reward'
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Reward', 'contract',
+       'account'
 FROM iexec.reward t
 WHERE t.amount > 0
 UNION ALL
@@ -175,24 +181,28 @@ SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id
        analytics.hex(t.address) COLLATE "C", analytics.hex(t.ref) COLLATE "C",
        iexec.seize_kind(t.chain_id, t.block_number, t.log_index, t.owner),
        analytics.hex(t.owner) COLLATE "C", analytics.hex(t.address) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Seize'
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Seize', 'account',
+       'contract'
 FROM iexec.seize t
 WHERE t.amount > 0
 UNION ALL
 SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
        analytics.hex(t.address) COLLATE "C", NULL, 'deposit', NULL, analytics.hex(t.owner) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Deposit'
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Deposit', 'account',
+       'account'
 FROM iexec.deposit t
 UNION ALL
 SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
        analytics.hex(t.address) COLLATE "C", NULL, 'deposit', analytics.hex(t.owner) COLLATE "C",
        analytics.hex(t.target) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'DepositFor'
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'DepositFor', 'account',
+       'account'
 FROM iexec.deposit_for t
 UNION ALL
 SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
        analytics.hex(t.address) COLLATE "C", NULL, 'withdraw', analytics.hex(t.owner) COLLATE "C", NULL,
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Withdraw'
+       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Withdraw', 'account',
+       'account'
 FROM iexec.withdraw t;
 COMMENT ON VIEW iexec.v_payments IS
     'Payments of iExec, as in analytics.payments. A payer''s money is locked for the whole deal (stake), then each task'

@@ -43,23 +43,37 @@ COMMENT ON VIEW analytics.tasks_by_stage IS
     ' (iexec).';
 
 CREATE OR REPLACE VIEW analytics.work AS
-SELECT * FROM arbius.v_work
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.worker, t.state, t.submitted_at, t.settled_at,
+       t.reward, t.reward_token, t.round
+FROM arbius.v_work t
 UNION ALL
-SELECT * FROM iexec.v_work
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.worker, t.state, t.submitted_at, t.settled_at,
+       t.reward, t.reward_token, t.round
+FROM iexec.v_work t
 UNION ALL
-SELECT * FROM koii.v_work
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.worker, t.state, t.submitted_at, t.settled_at,
+       t.reward, t.reward_token, t.round
+FROM koii.v_work t
 UNION ALL
-SELECT * FROM aidbox.v_work;
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.worker, t.state, t.submitted_at, t.settled_at,
+       t.reward, t.reward_token, t.round
+FROM aidbox.v_work t;
 COMMENT ON VIEW analytics.work IS
     'One row per unit of work that a worker handed in: an Arbius solution, an iExec contribution, a Koii'
     ' submission, an Aidbox execution.';
 
 CREATE OR REPLACE VIEW analytics.payments AS
-SELECT * FROM arbius.v_payments
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.kind, t.from_address, t.to_address, t.amount,
+       t.token, t.block, t.block_time, t.source_event
+FROM arbius.v_payments t
 UNION ALL
-SELECT * FROM iexec.v_payments
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.kind, t.from_address, t.to_address, t.amount,
+       t.token, t.block, t.block_time, t.source_event
+FROM iexec.v_payments t
 UNION ALL
-SELECT * FROM koii.v_payments;
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.kind, t.from_address, t.to_address, t.amount,
+       t.token, t.block, t.block_time, t.source_event
+FROM koii.v_payments t;
 COMMENT ON VIEW analytics.payments IS
     'One row per movement of money that an event or a difference of two snapshots tells of. Amounts are in the smallest unit of the token.';
 

@@ -40,10 +40,15 @@ AS $$
                 WHERE analytics.hex(t.validator) COLLATE "C" = analytics.hex(o.worker) AND t.chain_id = o.chain_id
                   AND t.blocktime IS NOT NULL
                 ORDER BY t.blocktime LIMIT 1) AS first_at,
-               (SELECT coalesce(t.finished_at, t.claimed_at, t.blocktime) FROM arbius.solutions t
-                WHERE t.validator = o.worker AND t.chain_id = o.chain_id
-                  AND coalesce(t.finished_at, t.claimed_at, t.blocktime) IS NOT NULL
-                ORDER BY coalesce(t.finished_at, t.claimed_at, t.blocktime) DESC LIMIT 1) AS last_at
+               greatest(
+                   (SELECT t.blocktime FROM arbius.solutions t
+                    WHERE analytics.hex(t.validator) COLLATE "C" = analytics.hex(o.worker) AND t.chain_id = o.chain_id
+                      AND t.blocktime IS NOT NULL
+                    ORDER BY t.blocktime DESC LIMIT 1),
+                   (SELECT coalesce(t.paid_at, t.claimed_at, t.finished_at) FROM arbius.solutions t
+                    WHERE analytics.hex(t.validator) COLLATE "C" = analytics.hex(o.worker) AND t.chain_id = o.chain_id
+                      AND coalesce(t.paid_at, t.claimed_at, t.finished_at) IS NOT NULL
+                    ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC LIMIT 1)) AS last_at
     ) AS s
     WHERE w.network = 'arbius' AND w.chain_id = o.chain_id AND w.worker = o.worker
 $$;

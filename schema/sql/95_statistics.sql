@@ -23,16 +23,26 @@ AS $$
            analytics.percentile(array_agg(l.seconds), array_agg(l.n), 0.99),
            max(l.seconds)
     FROM (
-        SELECT 'arbius'::text AS network, t.chain_id, 'submit_to_work'::text AS measure,
-               extract(epoch FROM t.solution_blocktime - t.blocktime)::bigint AS seconds, count(*) AS n
+        SELECT 'arbius'::text AS network, s.chain_id,
+               CASE s.what WHEN 'work' THEN 'submit_to_work' ELSE 'submit_to_finish' END AS measure,
+               s.seconds, sum(s.n)::bigint AS n
+        FROM chain.task_sums s
+        WHERE $1 = '-infinity' AND $2 = 'infinity' -- of all times there are sums
+          AND s.network = 'arbius' AND s.what IN ('work', 'finish') AND s.n > 0
+        GROUP BY 2, 3, 4
+        UNION ALL
+        SELECT 'arbius', t.chain_id, 'submit_to_work',
+               extract(epoch FROM t.solution_blocktime - t.blocktime)::bigint, count(*)
         FROM arbius.tasks t
         WHERE t.blocktime >= $1 AND t.blocktime < $2 AND t.solution_blocktime IS NOT NULL
+          AND NOT ($1 = '-infinity' AND $2 = 'infinity')
         GROUP BY 2, 4
         UNION ALL
         SELECT 'arbius', t.chain_id, 'submit_to_finish',
                extract(epoch FROM coalesce(t.finished_at, t.claimed_at, t.retracted_at) - t.blocktime)::bigint, count(*)
         FROM arbius.tasks t
         WHERE t.blocktime >= $1 AND t.blocktime < $2 AND coalesce(t.finished_at, t.claimed_at, t.retracted_at) IS NOT NULL
+          AND NOT ($1 = '-infinity' AND $2 = 'infinity')
         GROUP BY 2, 4
         UNION ALL
         SELECT 'arbius', s.chain_id, 'commitment_to_solution',

