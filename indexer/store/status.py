@@ -11,6 +11,7 @@ from schema.chain import leases, providers
 USUAL_PACE = 12.0  # seconds per block where a chain's own is not known yet
 BLOCKS = 20  # that data may lie behind
 LEAST_SECONDS = 60.0  # that data of any chain may lie behind: a poll, an answer, a commit
+SNAPSHOTS = ("koii", "aidbox")  # read as they stand from time to time: no block tells their age
 LEAST_BLOCKS = 2  # that data of a chain with `clock = "head"` may always lie behind
 
 
@@ -70,6 +71,11 @@ def _late(source: Mapping[str, Any], chain: Mapping[str, Any]) -> str | None:
     allowed = max(LEAST_SECONDS, BLOCKS * pace)
     if age <= allowed:
         return None
+    if source["network"] in SNAPSHOTS:
+        return (
+            f"it was to be read again {age:,.0f} s ago, and {allowed:,.0f} s late is the most that is usual. Is "
+            "`taskscan run` at work?"
+        )
     where = "which is the newest block that any provider has told of" if read_to >= head else f"of {head:,}"
     return (
         f"read to block {read_to:,}, {where}: its time lies {age:,.0f} s back; with a block every {pace:,.2f} s it "

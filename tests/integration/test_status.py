@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from indexer.chain.ranges import Range
 from indexer.store import database as db
-from indexer.store import ledger, sources
+from indexer.store import ledger, named, sources
 from indexer.store.status import Status, read_status
 from schema.chain import blocks, chains
 from tests.acceptance.command import Inside, config, taskscan
@@ -92,6 +92,16 @@ def test_late_is_what_is_older_than_the_pace_allows(engine: Engine, facts: dict[
         assert said.startswith("arbius @ c7: ")
         assert reason in said
         assert found.sources[0]["late"] in said
+
+
+def test_an_aidbox_is_late_by_passes_not_by_blocks(engine: Engine) -> None:
+    with engine.begin() as connection:
+        number = named.chain_number(connection, "clinic", "aidbox", "wall")
+        read = sa.text("INSERT INTO aidbox.cursors (chain_id, resource, mode, version, read_at)"
+                       " VALUES (:chain, 'Task', 'history', 5, now() - make_interval(secs => 500))")  # fmt: skip
+        connection.execute(read, {"chain": number})
+    (said,) = status(engine).late
+    assert said.startswith("aidbox @ clinic: it was to be read again 50")
 
 
 def test_one_late_chain_of_several_is_named_and_ends_with_1(
