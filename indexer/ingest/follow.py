@@ -27,6 +27,7 @@ from indexer.errors import Inconsistent, TooLarge
 from indexer.ingest.branches import Branches, block_of
 from indexer.ingest.by_hash import BATCH
 from indexer.ingest.head_reads import AT_ONCE, HeadReader, header_of
+from indexer.ingest.linked import built_upon
 from indexer.ingest.progress import Progress
 from indexer.ingest.scan import Scanner
 from indexer.rpc import identify
@@ -244,7 +245,7 @@ class Follower:
                         return
                     self._next = None
                 case Recheck(number):
-                    block = block_of(await header_at(provider, number))
+                    block = await _below(provider, number, block_of(final))
 
     async def _leap(self, provider: Provider, block: Block) -> bool:
         """The final block lies above our tip: all that we hold is final if it is still there. The scan reads the rest.
@@ -254,6 +255,8 @@ class Follower:
             return True
         if self.window.tip != tip:
             return False
+        if (await _below(provider, tip.number, block)).hash != tip.hash:
+            return True  # one of two answers came from a cache: the next poll tells
         await self._store.run(head.finalize, self._chain_id, block)
         self._window, self._base, self._next = Window(block.point), block, None
         return True
@@ -263,6 +266,12 @@ class Follower:
         oldest = next(iter(self.window.blocks), self._base)
         if oldest and (rise := int(newest.number, 16) - oldest.number) >= 8:
             self._pace = (int(newest.timestamp, 16) - oldest.timestamp) / rise
+
+
+async def _below(provider: Provider, number: int, final: Block) -> Block:
+    """Block `number` of the branch of `final`, which lies above it. What comes for one height alone may be a lost block
+    out of a cache: the next one must lie on it, and the same backend must hold `final`."""
+    return block_of(await built_upon(provider, number, number + 1, final.point))
 
 
 def _seam(tip: Point) -> Block:

@@ -54,6 +54,7 @@ SEEDS = {
     "a_judge_with_a_stale_block_takes_no_log_away": 276,
     "receipts_of_another_branch_make_no_liar": 563,
     "a_young_chain_has_no_final_block_yet": 1211,
+    "a_stale_block_in_a_cache_is_never_taken_for_final": 2059,
 }
 
 
