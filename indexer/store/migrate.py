@@ -68,6 +68,7 @@ def _let_read(target: Engine) -> None:
     text = script("rights.sql")
     try:
         with in_words(target), target.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
             _run_script(connection, text)
     except DatabaseRefused as error:
         log.warning("no read-only role", action="role_refused", error=str(error), run_as_a_superuser=text)
