@@ -86,7 +86,7 @@ def test_where_two_providers_differ_a_proof_decides(migrated: str, order: str) -
         chains = [liar, honest] if order == "liar first" else [honest, liar]
         follow(migrated, chains, sources(evidence="second-provider"), HEADS)
     assert_same_logs(migrated, "iexec-dev", addresses("iexec-dev", *WATCHED))
-    assert levels(migrated, upto=HEADS[-1] - 20) <= {"second-provider", "bloom"}
+    assert levels(migrated, upto=HEADS[-1] - 20) <= {"second-provider", "bloom", "receipts"}
     assert fetch(migrated, "SELECT count(*) FROM chain.reads WHERE doubt IS NOT NULL AND to_block <= 127") == [(0,)]
     assert findings(migrated) == []
     said = " ".join(row[0] for row in fetch(migrated, "SELECT message FROM chain.incidents"))
