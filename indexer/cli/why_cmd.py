@@ -42,6 +42,8 @@ def why(subject: Subject, config: ConfigOption = None, as_json: Json = False) ->
         return {chain_id: int(found.block_number, 16) for chain_id, found in receipts.items() if found}
 
     with opened(chosen.settings) as engine, in_words(engine), engine.connect() as connection:
+        # No transaction stays open while providers are asked.
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         answer = explain(connection, subject, blocks)
         if not answer.events:
             add_reasons(connection, answer, receipts)
