@@ -42,15 +42,27 @@ def fresh(keep: Path | None = None) -> Iterator[tuple[sa.Engine, str]]:
         with server.using(folder / "data") as running:
             engine = db.engine(running.url)
             migrate.upgrade(engine)
-            with engine.begin() as connection:
-                sources.settle_chain(connection, CHAIN_ID, "bench", "head", (0, "0x" + "00" * 32))
-                sources.configure(connection, CHAIN_ID, [sources.Wanted(ENGINE, "arbius", "engine", 0)])
+            watch(engine)
             yield engine, running.url
             engine.dispose()
     finally:
         if keep is None:
             server.remove(folder / "data")
             shutil.rmtree(folder)
+
+
+def watch(engine: sa.Engine) -> None:
+    """Make the chain and its engine known, with nothing read yet."""
+    with engine.begin() as connection:
+        sources.settle_chain(connection, CHAIN_ID, "bench", "head", (0, "0x" + "00" * 32))
+        sources.configure(connection, CHAIN_ID, [sources.Wanted(ENGINE, "arbius", "engine", 0)])
+
+
+def fill(engine: sa.Engine, tasks: int) -> None:
+    """Load so many tasks, tell the ledger of them, and fold them."""
+    load(engine, 0, tasks - 1)
+    tell(engine, 0, tasks - 1)
+    fold_all(engine)
 
 
 def settle(engine: sa.Engine) -> None:

@@ -18,7 +18,7 @@ from indexer.store.copy import Row, Target, place
 from indexer.store.database import driver
 from indexer.store.write import Batch
 from tests.bench.chain import CHAIN_ID
-from tests.bench.filling import LOGS_PER_STEP, STEPS, fold_all, fresh, load, make, settle, tell
+from tests.bench.filling import LOGS_PER_STEP, STEPS, fill, fresh, make, settle
 from tests.bench.process import postgres_cpu_seconds
 
 CURVE = (100, 1), (25, 10), (10, 40)  # writes, and blocks in each
@@ -30,9 +30,7 @@ Rows = dict[int, dict[Target, list[Row]]]
 def alone(tasks: int) -> list[Figures]:
     """The curve on top of a fresh cluster with so many tasks."""
     with fresh() as (engine, url):
-        load(engine, 0, tasks - 1)
-        tell(engine, 0, tasks - 1)
-        fold_all(engine)
+        fill(engine, tasks)
         settle(engine)
         return [curve(engine, url)]
 

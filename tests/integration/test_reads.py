@@ -13,10 +13,9 @@ from indexer.query.asking import made
 from indexer.query.filters import condition
 from indexer.query.lists import Listing, rows
 from indexer.store import database as db
-from indexer.store import sources
 from schema.analytics import VIEWS
-from tests.bench.chain import CHAIN_ID, ENGINE
-from tests.bench.filling import STEPS, fold_all, load, tell
+from tests.bench.chain import ENGINE
+from tests.bench.filling import STEPS, fill, watch
 from tests.integration.conftest import fresh_database
 
 TASKS = 4_000
@@ -34,12 +33,8 @@ def many(server_url: str, template: str) -> Iterator[str]:
     """A database with `TASKS` tasks in the mix of the bench "volume". Some stakes are known, too."""
     with fresh_database(server_url, template) as url:
         engine = db.engine(url)
-        with engine.begin() as connection:
-            sources.settle_chain(connection, CHAIN_ID, "bench", "head", (0, "0x" + "00" * 32))
-            sources.configure(connection, CHAIN_ID, [sources.Wanted(ENGINE, "arbius", "engine", 0)])
-        load(engine, 0, TASKS - 1)
-        tell(engine, 0, TASKS - 1)
-        fold_all(engine)
+        watch(engine)
+        fill(engine, TASKS)
         _prepare(url)
         engine.dispose()
         yield url
