@@ -152,7 +152,8 @@ SELECT 'arbius'::text AS network,
 FROM (
     (SELECT t.chain_id, t.address, t.task_id, 'fee'::text AS kind, t.address AS payer, t.validator AS payee,
             t.validator_fee::numeric AS amount, t.paid_block AS block,
-            coalesce(t.paid_at, t.claimed_at, t.finished_at) AS block_time, 'FeesPaid'::text AS source_event, 'contract'::text AS from_role, 'account'::text AS to_role
+            coalesce(t.paid_at, t.claimed_at, t.finished_at) AS block_time, 'FeesPaid'::text AS source_event,
+            'contract'::text AS from_role, 'account'::text AS to_role
      FROM arbius.solutions t
      WHERE t.paid_at IS NOT NULL AND t.validator_fee > 0
      ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
