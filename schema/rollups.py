@@ -1,7 +1,7 @@
 """Schema `chain`: counts that triggers on the entities keep, so that nobody has to count millions of rows.
 
 They change in the transaction that changes the entities, by whatever changes them: folds, rollback, rebuild. Their
-SQL is in `schema/sql/7*_rollups.sql`, which makes them anew at every upgrade.
+SQL is in `schema/sql/7*_rollups.sql`; an upgrade that changes what is counted makes them anew.
 """
 
 from typing import Any
@@ -70,12 +70,18 @@ task_sums = Table(
     metadata,
     _key("network", Text),
     _key("chain_id", BigInteger),
-    _key("what", Text, "task, succeeded, failed, cancelled, disputed (by model); work (by solver), finish: how long"),
+    _key(
+        "what",
+        Text,
+        "task, succeeded, failed, cancelled, disputed (by model); work (by solver), finish: how long;"
+        " to_enrich: entities that lack facts; to_call_back: finalized tasks of iExec without what their callback got",
+    ),
     _key("who", LargeBinary, "the model or solver; empty: not known, or all"),
     _key("seconds", BigInteger, "of work and finish: from the task's submission on; else 0"),
-    _key("address", LargeBinary, "the engine"),
+    _key("address", LargeBinary, "the engine or hub"),
     _count("n", "how many of them"),
     _amount("amount", "sum of the fees of tasks"),
     schema="chain",
-    comment="Tasks by model and how long they took by solver, kept by triggers on the entities (Arbius).",
+    comment="Tasks by model and how long they took by solver (Arbius), and what is to be enriched, kept by triggers on"
+    " the entities.",
 )

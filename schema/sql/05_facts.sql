@@ -1,12 +1,19 @@
 -- How many facts that no event carries are not known yet, and which stakes have moved since they were asked for.
 
+CREATE OR REPLACE FUNCTION analytics.waiting(network text, chain bigint, contract bytea, what text) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce((
+        SELECT s.n FROM chain.task_sums s
+        WHERE s.network = $1 AND s.chain_id = $2 AND s.what = $4 AND s.who = '' AND s.seconds = 0 AND s.address = $3), 0)
+$$;
+COMMENT ON FUNCTION analytics.waiting(text, bigint, bytea, text) IS
+    'How many entities of an engine or hub lack facts, as triggers count them: millions may.';
+
 CREATE OR REPLACE FUNCTION arbius.to_enrich(chain bigint, engine bytea) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
-    SELECT (SELECT count(*) FROM arbius.tasks t WHERE t.chain_id = chain AND t.address = engine AND t.input_size IS NULL)
-         + (SELECT count(*) FROM arbius.solutions s WHERE s.chain_id = chain AND s.address = engine AND s.cid IS NULL)
-         + (SELECT count(*) FROM arbius.contestations c
-            WHERE c.chain_id = chain AND c.address = engine AND c.slash_amount IS NULL)
+    SELECT analytics.waiting('arbius', chain, engine, 'to_enrich')
          + (SELECT count(*) FROM arbius.models m WHERE m.chain_id = chain AND m.address = engine AND m.cid IS NULL)
          + (SELECT count(*) FROM arbius.validators v
             LEFT JOIN arbius.validator_facts f USING (chain_id, address, validator)
@@ -18,19 +25,11 @@ COMMENT ON FUNCTION arbius.to_enrich(bigint, bytea) IS
 CREATE OR REPLACE FUNCTION iexec.to_enrich(chain bigint, hub bytea) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
-    SELECT (SELECT count(*) FROM iexec.deals d
-            WHERE d.chain_id = chain AND d.address = hub AND d.enriched_from IS NULL)
-         + (SELECT count(*) FROM iexec.tasks t
-            WHERE t.chain_id = chain AND t.address = hub AND t.timeref IS NULL AND t.dealid IS NOT NULL)
-         + (SELECT count(*) FROM iexec.tasks t WHERE t.chain_id = chain AND t.address = hub
-            AND t.finalized_at IS NOT NULL AND t.results_callback IS NULL
-            -- v3, which had a clerk, and PoCo Boost keep none
-            AND NOT EXISTS (SELECT FROM iexec.contracts c WHERE c.chain_id = chain AND c.hub = hub AND c.role = 'hub'
-                            AND c.address <> c.hub)
-            AND NOT EXISTS (SELECT FROM iexec.deals d WHERE d.chain_id = chain AND d.address = hub
-                            AND d.dealid = t.dealid AND d.boost))
-         + (SELECT count(*) FROM iexec.contributions c
-            WHERE c.chain_id = chain AND c.address = hub AND c.weight IS NULL)
+    SELECT analytics.waiting('iexec', chain, hub, 'to_enrich')
+         + CASE WHEN EXISTS ( -- v3, which had a clerk, keeps nothing of a callback
+               SELECT FROM iexec.contracts c
+               WHERE c.chain_id = chain AND c.hub = $2 AND c.role = 'hub' AND c.address <> c.hub)
+           THEN 0 ELSE analytics.waiting('iexec', chain, hub, 'to_call_back') END
          + (SELECT count(*) FROM (
                 SELECT e.address, e.app AS entry FROM iexec.apps e WHERE e.chain_id = chain AND e.address = hub
                 UNION ALL

@@ -1,4 +1,5 @@
--- Counts that triggers keep (tables: schema/rollups.py). 71 and 72 say what counts; 79 counts anew at every upgrade.
+-- Counts that triggers keep (tables: schema/rollups.py). 71 and 72 say what counts; where an upgrade changed that, 79
+-- counts anew.
 
 CREATE OR REPLACE FUNCTION analytics.day(at timestamptz) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -20,7 +21,7 @@ LANGUAGE sql IMMUTABLE
 AS $counting$
     -- What cancels out is not written: most updates leave most counts as they are.
     SELECT replace(replace(replace(replace(replace(
-        $days$
+        CASE WHEN days IS NULL THEN '' ELSE $days$
         WITH changes AS NOT MATERIALIZED (<changes>)
         INSERT INTO chain.day_counts AS d (network, chain_id, day, what, n, amount)
         SELECT '<network>', f.chain_id, analytics.day(f.at), f.what, sum(f.sign), sum(f.sign * f.amount)
@@ -29,7 +30,7 @@ AS $counting$
         HAVING sum(f.sign) <> 0 OR sum(f.sign * f.amount) <> 0
         ON CONFLICT (network, chain_id, day, what) DO UPDATE
             SET n = d.n + excluded.n, amount = d.amount + excluded.amount;
-        $days$
+        $days$ END
         || CASE WHEN workers IS NULL THEN '' ELSE $workers$
         WITH changes AS NOT MATERIALIZED (<changes>)
         INSERT INTO chain.worker_days AS d (network, chain_id, day, worker, works)
@@ -73,7 +74,7 @@ AS $counting$
         ON CONFLICT (network, chain_id, what, who, seconds, address) DO UPDATE
             SET n = s.n + excluded.n, amount = s.amount + excluded.amount;
         $sums$ END,
-        '<days>', days), '<workers>', coalesce(workers, '')), '<sums>', coalesce(sums, '')), '<changes>', changes),
+        '<days>', coalesce(days, '')), '<workers>', coalesce(workers, '')), '<sums>', coalesce(sums, '')), '<changes>', changes),
         '<network>', network)
 $counting$;
 COMMENT ON FUNCTION analytics.counting(text, text, text, text, text) IS
@@ -155,7 +156,7 @@ COMMENT ON FUNCTION analytics.keep_counts(regclass, text, text, text) IS
     'Make the triggers that keep the counts of an entity, `count_<entity>`, and `recount_<entity>`. days: a query of'
     ' `changes` that gives sign, chain_id, at, what, amount; workers: one that gives sign, chain_id, worker, accepted,'
     ' lost, earned, slashed, first_at, last_at of each unit of work; sums: one that gives sign, chain_id, address, what,'
-    ' who, seconds, amount, for chain.task_sums.';
+    ' who, seconds, amount, for chain.task_sums. Each may be NULL.';
 
 -- Of earlier versions, where each entity had statements of its own.
 DROP FUNCTION IF EXISTS arbius.recount(), iexec.recount(), arbius.counted_task(text, timestamptz, timestamptz),
@@ -173,6 +174,7 @@ BEGIN
     PERFORM arbius.recount_tasks();
     PERFORM arbius.recount_contestations();
     PERFORM arbius.recount_solutions();
+    PERFORM iexec.recount_deals();
     PERFORM iexec.recount_tasks();
     PERFORM iexec.recount_contributions();
     PERFORM arbius.recount_slashed();

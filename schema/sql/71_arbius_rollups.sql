@@ -83,10 +83,16 @@ $$, sums => $$
            extract(epoch FROM coalesce(t.finished_at, t.claimed_at, t.retracted_at) - t.blocktime)::bigint, 0
     FROM changes t
     WHERE coalesce(t.finished_at, t.claimed_at, t.retracted_at) IS NOT NULL AND t.blocktime IS NOT NULL
+    UNION ALL
+    SELECT t.sign, t.chain_id, t.address, 'to_enrich', '', 0, 0 FROM changes t WHERE t.input_size IS NULL
 $$);
 
 SELECT analytics.keep_counts('arbius.contestations', days => $$
     SELECT t.sign, t.chain_id, t.blocktime AS at, 'dispute' AS what, 0 AS amount FROM changes t
+$$, sums => $$
+    SELECT t.sign, t.chain_id, t.address, 'to_enrich' AS what, ''::bytea AS who, 0 AS seconds, 0 AS amount
+    FROM changes t
+    WHERE t.slash_amount IS NULL
 $$);
 
 SELECT analytics.keep_counts('arbius.solutions', days => $$
@@ -108,4 +114,8 @@ $$, workers => $$
            t.validator_reward AS earned, 0 AS slashed,
            t.blocktime AS first_at, coalesce(t.finished_at, t.claimed_at, t.blocktime) AS last_at
     FROM changes t
+$$, sums => $$
+    SELECT t.sign, t.chain_id, t.address, 'to_enrich' AS what, ''::bytea AS who, 0 AS seconds, 0 AS amount
+    FROM changes t
+    WHERE t.cid IS NULL
 $$);

@@ -21,6 +21,16 @@ $$;
 COMMENT ON FUNCTION iexec.date_workers(bigint[], bytea[]) IS
     'Look up when these workers worked first and last: after a rollback no sum tells it.';
 
+SELECT analytics.keep_counts('iexec.deals', days => NULL, sums => $$
+    SELECT t.sign, t.chain_id, t.address, 'to_enrich' AS what, ''::bytea AS who, 0 AS seconds, 0 AS amount
+    FROM changes t
+    WHERE t.enriched_from IS NULL
+    UNION ALL -- PoCo Boost keeps nothing of a callback
+    SELECT -t.sign * t.completed_tasks, t.chain_id, t.address, 'to_call_back', '', 0, 0
+    FROM changes t
+    WHERE t.boost
+$$);
+
 SELECT analytics.keep_counts('iexec.tasks', days => $$
     SELECT t.sign, t.chain_id, t.start_time AS at, 'task' AS what, 0 AS amount FROM changes t
     UNION ALL
@@ -32,6 +42,14 @@ SELECT analytics.keep_counts('iexec.tasks', days => $$
     UNION ALL
     SELECT t.sign, t.chain_id, coalesce(t.finalized_at, t.claimed_at), 'reward', t.rewards
     FROM changes t WHERE t.rewards > 0
+$$, sums => $$
+    SELECT t.sign, t.chain_id, t.address, 'to_enrich' AS what, ''::bytea AS who, 0 AS seconds, 0 AS amount
+    FROM changes t
+    WHERE t.timeref IS NULL AND t.dealid IS NOT NULL
+    UNION ALL
+    SELECT t.sign, t.chain_id, t.address, 'to_call_back', '', 0, 0
+    FROM changes t
+    WHERE t.finalized_at IS NOT NULL AND t.results_callback IS NULL
 $$);
 
 SELECT analytics.keep_counts('iexec.contributions', days => $$
@@ -41,4 +59,8 @@ $$, workers => $$
            t.reward AS earned, t.seized AS slashed,
            t.contributed_at AS first_at, coalesce(t.settled_at, t.contributed_at) AS last_at
     FROM changes t
+$$, sums => $$
+    SELECT t.sign, t.chain_id, t.address, 'to_enrich' AS what, ''::bytea AS who, 0 AS seconds, 0 AS amount
+    FROM changes t
+    WHERE t.weight IS NULL
 $$);

@@ -80,6 +80,37 @@ LATENCIES = """
     FROM analytics.work w JOIN analytics.tasks t USING (network, chain, contract, task_id)
     WHERE network = 'arbius' GROUP BY 1, 2 ORDER BY 1, 2
 """
+TO_ENRICH = """
+    SELECT c.name, analytics.hex(l.address), count(*)
+    FROM (
+        SELECT chain_id, address FROM arbius.tasks WHERE input_size IS NULL
+        UNION ALL
+        SELECT chain_id, address FROM arbius.solutions WHERE cid IS NULL
+        UNION ALL
+        SELECT chain_id, address FROM arbius.contestations WHERE slash_amount IS NULL
+        UNION ALL
+        SELECT chain_id, address FROM arbius.models WHERE cid IS NULL
+        UNION ALL
+        SELECT chain_id, address FROM arbius.validators LEFT JOIN arbius.validator_facts f
+            USING (chain_id, address, validator) WHERE validators.staked IS NULL OR stale
+        UNION ALL
+        SELECT chain_id, address FROM iexec.deals WHERE enriched_from IS NULL
+        UNION ALL
+        SELECT chain_id, address FROM iexec.contributions WHERE weight IS NULL
+        UNION ALL
+        SELECT chain_id, address FROM iexec.tasks WHERE timeref IS NULL AND dealid IS NOT NULL
+        UNION ALL
+        SELECT chain_id, t.address FROM iexec.tasks t LEFT JOIN iexec.deals d USING (chain_id, address, dealid)
+            WHERE finalized_at IS NOT NULL AND results_callback IS NULL AND boost IS NOT TRUE
+              AND NOT EXISTS (SELECT FROM iexec.contracts h
+                              WHERE h.hub = t.address AND role = 'hub' AND h.address <> hub)
+        UNION ALL
+        SELECT chain_id, address FROM (SELECT chain_id, address, app AS entry FROM iexec.apps UNION ALL
+            SELECT chain_id, address, dataset FROM iexec.datasets UNION ALL
+            SELECT chain_id, address, workerpool FROM iexec.workerpools) AS e
+            WHERE entry NOT IN (SELECT entry FROM iexec.entry_facts)
+    ) AS l JOIN chain.chains c USING (chain_id) GROUP BY 1, 2 ORDER BY 1, 2
+"""
 IN_PIECES = """
     WITH old AS (DELETE FROM chain.reads RETURNING *)
     INSERT INTO chain.reads (chain_id, group_id, from_block, to_block, provider, requested_at, elapsed_ms, answer_bytes,
@@ -96,6 +127,7 @@ KEPT = {
         FROM analytics.subjects WHERE network = 'arbius' ORDER BY 1, 2, 3""",
     LATENCIES: """SELECT chain, worker, ARRAY[p50_seconds, p90_seconds, p99_seconds]
         FROM analytics.worker_records WHERE network = 'arbius' ORDER BY 1, 2""",
+    TO_ENRICH: "SELECT chain, source, to_enrich FROM analytics.freshness WHERE to_enrich <> 0 ORDER BY 1, 2",
 }
 
 
@@ -209,6 +241,7 @@ def test_counts_after_a_rebuild(filled: str) -> None:
     with transaction(filled) as connection:
         for _, _, chain_id in RECORDED:
             fold.fold_chain(connection, chain_id)
+    assert min(waiting for *_, waiting in ask(filled, KEPT[TO_ENRICH])) > 100
     assert_counts_are_true(filled)
     assert ask(filled, KEPT[DAILY]) == wanted[KEPT[DAILY]]
     unlike_slashed = [(*row[:7], *row[8:]) for row in wanted[KEPT[WORKERS]]]  # its amounts have to be enriched again
