@@ -14,9 +14,10 @@ from psycopg import sql
 from indexer.ingest.run import run
 from indexer.query.lists import STATUSES, Listing, rows, tasks_by_status
 from indexer.store import database as db
-from indexer.store import fold
+from indexer.store import fold, migrate
+from indexer.store.rebuild import COUNTS
 from indexer.store.rollback import rollback
-from schema import FOLDS
+from schema import FOLDS, view_scripts
 from tests.integration.conftest import fresh_database
 from tests.integration.test_scan import IEXEC
 from tests.support import addresses, needs_recordings, replay, settings_for
@@ -253,6 +254,31 @@ def test_counting_anew_changes_nothing(filled: str) -> None:
     with psycopg.connect(filled) as connection:
         connection.execute("SELECT analytics.recount()")
     assert [ask(filled, query) for query in KEPT.values()] == wanted
+
+
+def upgraded(url: str) -> list[Any]:
+    """All counts after an upgrade: the transaction that wrote each, the table, the row."""
+    engine = db.engine(url)
+    migrate.upgrade(engine)
+    engine.dispose()
+    rows = "SELECT xmin::text, '{0}', c::text FROM chain.{0} c"
+    return ask(url, " UNION ALL ".join(rows.format(table.name) for table in COUNTS) + " ORDER BY 2, 3")
+
+
+def test_an_upgrade_counts_anew_where_what_is_counted_has_changed(filled: str) -> None:
+    was, other = ("'cancelled'\n        ELSE stage", "'failed'\n        ELSE stage")
+    changed = [text.replace(was, other) for text in view_scripts()]
+    assert changed != view_scripts()
+    first = upgraded(filled)
+    assert upgraded(filled) == first
+    assert_counts_are_true(filled)
+    with patch.object(migrate, "view_scripts", lambda: changed):
+        second = upgraded(filled)
+        assert upgraded(filled) == second
+    assert any("cancelled" in row[2] for row in first)
+    assert not any("cancelled" in row[2] for row in second)
+    assert not {row[0] for row in upgraded(filled)} & {row[0] for row in second}
+    assert_counts_are_true(filled)
 
 
 LARGE = """
