@@ -33,7 +33,7 @@ NUMBERS = [
 
 
 def upgrade() -> None:
-    op.execute("DROP VIEW IF EXISTS arbius.v_inputs CASCADE")  # made anew after the upgrade
+    op.execute("DROP VIEW IF EXISTS arbius.v_inputs")  # made anew after the upgrade
     op.drop_index("ix_tasks_to_enrich", "tasks", schema="arbius")
     op.execute("ALTER TABLE arbius.tasks RENAME COLUMN input TO input_size")
     op.execute("ALTER TABLE arbius.tasks ALTER COLUMN input_size TYPE integer USING octet_length(input_size)")

@@ -277,6 +277,24 @@ def test_a_view_of_the_user_outlasts_an_upgrade_or_is_named(server_url: str, at_
             assert connection.execute("SELECT * FROM public.mine").fetchall() == []
 
 
+def test_a_view_on_a_view_that_goes_is_named(server_url: str, at_revision: Callable[[str], str]) -> None:
+    """Nothing that a user has built goes along with what it stands on: not in a revision, not in a step back."""
+    with fresh_database(server_url, at_revision("0012")) as database, opened(database) as engine:
+        with psycopg.connect(database) as connection:
+            connection.execute("CREATE VIEW arbius.v_inputs AS SELECT input FROM arbius.tasks")
+            connection.execute("CREATE VIEW public.mine AS SELECT input FROM arbius.v_inputs")
+        with pytest.raises(DatabaseRefused, match=r"view mine depends on view arbius\.v_inputs\. Keep .*drop"):
+            migrate.upgrade(engine)
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP VIEW public.mine")
+        migrate.upgrade(engine)
+        with psycopg.connect(database) as connection:
+            connection.execute("CREATE VIEW public.mine AS SELECT input FROM arbius.v_inputs")
+        with pytest.raises(DatabaseRefused, match=r": view mine depends on view arbius\.v_inputs\. Keep .*drop"):
+            migrate.downgrade(engine, "-1")
+        assert migrate.is_current(engine), "all is as it was"
+
+
 def test_functions_of_earlier_versions_go(migrated: str, fresh: list[Any]) -> None:
     with psycopg.connect(migrated) as connection:
         for function in EARLIER:
