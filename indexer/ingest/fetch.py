@@ -157,30 +157,30 @@ def _time(header: Header) -> datetime | None:
 def _checked(logs: list[Log], piece: Range, bound: Header | None, provider: str) -> list[Log]:
     """The logs without exact repetitions. Raises Contradiction for logs that cannot all be true."""
     hashes: dict[str, str] = {bound.number: bound.hash} if bound else {}
-    number = block_hash = ""
-    seen: dict[str, set[str]] = {}
-    indexes: set[str] = set()
-    repeated = removed = disordered = False
-    before = ""
+    number = block_hash = before = ""
+    seen: set[str] = set()
+    removed = disordered = doubled = False
     for log in logs:
         if log.block_number != number or log.block_hash != block_hash:
-            number, block_hash = log.block_number, log.block_hash
+            number, block_hash, before = log.block_number, log.block_hash, ""
             if hashes.setdefault(number, block_hash) != block_hash:
                 raise Contradiction(f"two hashes for block {number[:20]}", provider=provider)
             disordered |= number in seen
-            indexes, before = seen.setdefault(number, set()), ""
-        disordered |= len(log.log_index) < len(before) or (len(log.log_index) == len(before) and log.log_index < before)
-        before = log.log_index
-        repeated |= log.log_index in indexes
-        removed |= log.removed
-        indexes.add(log.log_index)
+            seen.add(number)
+        index = log.log_index
+        if len(index) < len(before) or (len(index) == len(before) and index <= before):
+            disordered |= index != before
+            doubled |= index == before
+        before = index
+        if log.removed:
+            removed = True
     if disordered:
         events.info("logs out of order", action="logs_disordered", provider=provider)
     if removed:
         raise Contradiction(f"a removed log in the blocks {piece}", provider=provider)
     if any(_number(text, provider) not in piece for text in seen):
         raise Contradiction(f"logs outside the blocks {piece} that were asked for", provider=provider)
-    return _unrepeated(logs, provider) if repeated else logs
+    return _unrepeated(logs, provider) if disordered or doubled else logs
 
 
 def _number(text: str, provider: str) -> int:
@@ -191,11 +191,12 @@ def _number(text: str, provider: str) -> int:
 
 
 def _unrepeated(logs: list[Log], provider: str) -> list[Log]:
-    events.info("logs repeated", action="logs_repeated", provider=provider)
     kept: dict[tuple[str, str], Log] = {}
     for log in logs:
         if kept.setdefault((log.block_number, log.log_index), log) != log:
             raise Contradiction(f"two logs at one place in block {log.block_number[:20]}", provider=provider)
+    if len(kept) < len(logs):
+        events.info("logs repeated", action="logs_repeated", provider=provider)
     return list(kept.values())
 
 
