@@ -24,6 +24,7 @@ from indexer.cli import (
 from indexer.errors import TaskscanError
 
 INTERRUPTED = 130  # how typer ends after a KeyboardInterrupt
+PIPE_CLOSED = 128 + signal.SIGPIPE  # how a shell tells of a tool that wrote into a pipe which nobody reads any more
 
 app = typer.Typer(
     name="taskscan",
@@ -51,19 +52,36 @@ app.add_typer(config_cmd.app, name="config")
 
 
 def main() -> None:
-    """Entry point of the console script. Exit codes: 0 done, 1 failed, 2 usage or configuration."""
+    """Entry point of the console script. Exit codes: 0 done, 1 failed, 2 usage or configuration, 141 where whoever
+    reads the output, such as `head`, has enough of it."""
     _log_to_stderr()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a `kill` runs every `finally` too
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = PIPE_CLOSED
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # Python writes at its end what is still in them
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """Run the command; its exit code. Raises BrokenPipeError."""
     try:
         app()
     except TaskscanError as error:
         print(f"taskscan: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer and rich make 1 of it
+            raise ended.__context__ from None
         if ended.code != INTERRUPTED:
-            raise
+            return ended.code
         print("taskscan: stopped", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0
 
 
 def _log_to_stderr() -> None:

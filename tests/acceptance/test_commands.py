@@ -85,6 +85,19 @@ def test_status_as_json_is_json_alone(here: Path, taskscan: Inside) -> None:
     assert [one["chain_id"] for one in facts["leases"]] == [42161]
 
 
+def test_a_reader_that_has_enough_ends_a_query_quietly(here: Path) -> None:
+    """As `| head` does, before the first byte or, where the answer is larger than a pipe, in the middle of it."""
+    formats = ("csv", "json", "table", "parquet")
+    words, env = ("query", "tasks", "--limit", "1000", "--format"), environment(TASKSCAN_CONFIG="my.toml")
+    asked = [start(*words, form, cwd=here, env=env) for form in formats]
+    for form, process in zip(formats, asked, strict=True):
+        assert process.stdout is not None
+        with process.stdout:
+            assert form != "json" or process.stdout.read(5) == "[\n  {"
+    for form, process in zip(formats, asked, strict=True):
+        assert finish(process) == Said(141, "", "configuration: my.toml\n"), form
+
+
 def test_the_url_is_alone_on_its_line_and_stays(here: Path, taskscan: Inside) -> None:
     """Before the server was ever up here, while it is up, and when it is down again."""
     first = taskscan("db", "url")
