@@ -129,7 +129,18 @@ _PLACE = ("contract", "chain_id")
 ORDER: dict[str, tuple[str, ...]] = {
     "tasks": ("submitted_at", "task_id", *_PLACE),
     "work": ("submitted_at", "task_id", "worker", "round", *_PLACE),
-    "payments": ("block_time", "task_id"),
+    "payments": (
+        "block_time",
+        "task_id",
+        "kind",
+        "from_address",
+        "to_address",
+        "amount",
+        "source_event",
+        *_PLACE,
+        "block",
+        "token",
+    ),
     "disputes": ("opened_at", "task_id", *_PLACE),
     "workers": ("last_at", "worker", "network", "chain"),
     "daily": ("day", "network", "chain"),
@@ -143,7 +154,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "latencies": ("measure", "network", "chain_id"),
     "parameter_history": ("since_at", "parameter", "since_block", *_PLACE),
 }
-"""By which columns each view is listed, newest or largest first. Together they tell rows apart, but for payments."""
+"""By which columns each view is listed, newest or largest first. Rows that they do not tell apart are wholly alike."""
 
 ASCENDING = frozenset({"expiring", "latencies"})
 """Views that are listed the other way round: what ends next comes first."""

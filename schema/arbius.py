@@ -6,7 +6,7 @@ from indexer.networks.arbius.events import ROLES
 from schema import arbius_entities as entities
 from schema.arbius_entities import SECONDS, SHARE, TOKEN
 from schema.base import metadata
-from schema.events import event_tables
+from schema.events import event_tables, paid_by
 from schema.folds import Fold
 
 _UNITS = {
@@ -49,6 +49,9 @@ for _event, _by in (
     ("validator_withdraw", "addr"),
 ):
     Index(None, EVENTS[_event].c[_by])
+
+paid_by(EVENTS["validator_deposit"], None, ["addr", "validator"], ["amount"])
+paid_by(EVENTS["validator_withdraw"], None, ["addr", "to"], ["amount"])
 
 FOLDS: tuple[Fold, ...] = (
     Fold(entities.parameters, "since_block"),

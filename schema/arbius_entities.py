@@ -121,13 +121,20 @@ Index("ix_solutions_to_enrich", solutions.c.chain_id, solutions.c.submitted_bloc
 _RELEASED = func.coalesce(solutions.c.paid_at, solutions.c.claimed_at, solutions.c.finished_at)
 Index("ix_solutions_validator_released", hex_text(solutions.c.validator), _RELEASED)
 Index("ix_solutions_paid", _RELEASED, postgresql_where=text("paid_at IS NOT NULL"))
-Index("ix_solutions_rewarded", _RELEASED, postgresql_where=text("rewarded_log_index IS NOT NULL"))
+_REWARDED = text("rewarded_log_index IS NOT NULL")
+Index("ix_solutions_rewarded", _RELEASED, postgresql_where=_REWARDED)
+Index("ix_solutions_validator_rewarded", hex_text(solutions.c.validator), _RELEASED, postgresql_where=_REWARDED)
 _STAKED = "stake > 0::numeric"  # in many engines no solution locks one: no page may look for it in all of them
 Index("ix_solutions_staked", solutions.c.blocktime, postgresql_where=text(_STAKED))
 _BACK = text(f"{_STAKED} AND (paid_at IS NOT NULL OR claimed OR outcome = 'failed')")
 Index("ix_solutions_released", _RELEASED, postgresql_where=_BACK)
+_DEFENDED = text(f"{_STAKED} AND NOT claimed AND (paid_at IS NOT NULL OR outcome = 'failed')")
+Index("ix_solutions_defended", _RELEASED, postgresql_where=_DEFENDED)
+Index("ix_solutions_validator_defended", hex_text(solutions.c.validator), _RELEASED, postgresql_where=_DEFENDED)
 _SLASHED = text(f"{_STAKED} AND outcome = 'succeeded'")
 Index("ix_solutions_slashed", solutions.c.finished_at, postgresql_where=_SLASHED)
+_LOSER = hex_text(solutions.c.validator), solutions.c.finished_at
+Index("ix_solutions_validator_slashed", *_LOSER, postgresql_where=_SLASHED)
 
 contestations = entity(
     metadata,
@@ -189,6 +196,21 @@ votes = entity(
 Index("ix_votes_blocktime", votes.c.blocktime)
 Index("ix_votes_task_id_hex", hex_text(votes.c.task_id))
 Index("ix_votes_voter_hex", hex_text(votes.c.voter), votes.c.blocktime)
+
+vote_payments = entity(
+    metadata,
+    "arbius.vote_payments",
+    "task_id bytea, voter bytea, kind text, block_number int8, log_index int",
+    f"""
+    block_time time!
+    amount sum! {TOKEN}
+    """,
+    "What a vote locked, lost, got back and won, by arbius.paid_by_votes, kept by triggers as soon as it is known.",
+)
+Index("ix_vote_payments_kind", vote_payments.c.kind, vote_payments.c.block_time)
+Index("ix_vote_payments_voter_hex", hex_text(vote_payments.c.voter), vote_payments.c.kind, vote_payments.c.block_time)
+Index("ix_vote_payments_task_id_hex", hex_text(vote_payments.c.task_id))
+Index(None, vote_payments.c.amount)
 
 models = entity(
     metadata,

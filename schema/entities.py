@@ -25,6 +25,7 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "int": Integer(),
     "int8": BigInteger(),
     "amount": Numeric(78, 0),
+    "sum": Numeric(),
     "text": Text(),
     "time": DateTime(timezone=True),
 }
@@ -33,7 +34,8 @@ _TYPES: dict[str, TypeEngine[Any]] = {
 def entity(metadata: MetaData, name: str, key: str, lines: str, comment: str) -> Table:
     """The table `schema.name`, keyed by chain_id, address and `key` (`name type, …`).
 
-    Each of `lines` is `name type[!] [comment]`; `!` forbids NULL. Types: see `_TYPES`; `amount` is a uint256.
+    Each of `lines` is `name type[!] [comment]`; `!` forbids NULL. Types: see `_TYPES`; `amount` is a uint256, `sum`
+    a sum of them.
     """
     schema, _, table = name.partition(".")
     place: list[Column[Any]] = [

@@ -15,11 +15,13 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from indexer.networks.abi import Event, Layout, layouts
+from schema.entities import hex_text
 
 _TYPES: dict[str, TypeEngine[Any]] = {
     "bytea": LargeBinary(),
@@ -52,6 +54,17 @@ def event_tables(
             emitters.setdefault(event.table, []).append(role)
     found = layouts(event for events in roles.values() for event in events)
     return {name: _table(metadata, schema, layout, emitters[name], units) for name, layout in found.items()}
+
+
+def paid_by(table: Table, when: str | None, accounts: Sequence[str], amounts: Sequence[str], name: str = "") -> None:
+    """Indexes for payments: pages by time, by account and time, and by amount. `when`: rows that pay, as SQL."""
+    only, of = None if when is None else text(when), f"{name}_" if name else ""
+    Index(f"ix_{table.name}_{of}block_time", table.c.block_time, postgresql_where=only)
+    for account in accounts:
+        who = hex_text(table.c[account]), table.c.block_time
+        Index(f"ix_{table.name}_{of}{account}_hex", *who, postgresql_where=only)
+    for amount in amounts:
+        Index(f"ix_{table.name}_{of}{amount}", table.c[amount], postgresql_where=only)
 
 
 def _table(metadata: MetaData, schema: str, layout: Layout, emitters: Sequence[str], units: Mapping[str, str]) -> Table:

@@ -2,7 +2,7 @@
 
 from indexer.networks.iexec.events import ROLES
 from schema.base import metadata
-from schema.events import event_tables
+from schema.events import event_tables, paid_by
 from schema.iexec_entities import FOLDS
 
 __all__ = ["EVENTS", "FOLDS"]
@@ -25,3 +25,12 @@ _UNITS = {
 
 EVENTS = event_tables(metadata, "iexec", ROLES, _UNITS)
 """The event tables by name."""
+
+_NOBODY = r"'\x0000000000000000000000000000000000000000'::bytea"
+_MOVED = " AND ".join(f'"{side}" <> {there}' for side in ("from", "to") for there in (_NOBODY, "address"))
+paid_by(EVENTS["transfer"], f'"from" = {_NOBODY}', ["to"], [], "minted")
+paid_by(EVENTS["transfer"], f'"to" = {_NOBODY}', ["from"], [], "burned")
+paid_by(EVENTS["transfer"], _MOVED, ["from", "to"], [], "moved")
+for _name in ("lock", "unlock", "reward", "seize", "deposit", "deposit_for", "withdraw"):
+    paid_by(EVENTS[_name], None, ["owner", "target"] if _name == "deposit_for" else ["owner"], [])
+paid_by(EVENTS["faulty_contribution"], None, [], [])

@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from schema.base import metadata
+from schema.entities import hex_text
 
 _TYPES: dict[str, TypeEngine[Any]] = {
     "bytea": LargeBinary(),
@@ -152,6 +153,20 @@ order_marks = table(
     """,
 )
 
+gifts = table(
+    "gifts",
+    "What accounts gave to the hub: Transfers to it without a Lock, kept by triggers.",
+    "block_number log_index",
+    """
+    block_number int8
+    log_index int4
+    address bytea! hub
+    block_time time!
+    from bytea!
+    value uint256! nRLC
+    """,
+)
+
 _LARGE = text("volume > 10000")  # deals whose tasks are not all listed
 Index(None, deal_starts.c.request_hash, deal_starts.c.block_number)
 Index(None, deal_starts.c.chain_id, deal_starts.c.block_number)
@@ -159,3 +174,5 @@ Index("ix_deal_starts_large", deal_starts.c.chain_id, deal_starts.c.block_number
 Index(None, task_ids.c.dealid, task_ids.c.idx)
 Index(None, task_ids.c.chain_id, task_ids.c.listed_from)
 Index(None, broadcasts.c.hash)
+Index(None, gifts.c.block_time)
+Index("ix_gifts_from_hex", hex_text(gifts.c["from"]), gifts.c.block_time)

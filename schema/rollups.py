@@ -31,7 +31,7 @@ day_counts = Table(
     _key("day", Date, "UTC; -infinity: no event tells when"),
     _key("what", Text, "task: submitted; a status or stage of tasks; work, dispute, fee, reward"),
     _count("n", "how many of them"),
-    _amount("amount", "sum of fees or rewards"),
+    _amount("amount", "sum of fees, or of rewards and awards"),
     schema="chain",
     comment="Tasks, work, disputes and money by day, kept by triggers on the entities.",
 )
@@ -45,7 +45,7 @@ worker_counts = Table(
     _count("submitted", "units of work"),
     _count("accepted", "of these"),
     _count("lost", "of these rejected or lost; those that time alone forfeits come on top"),
-    _amount("earned", "its payments of kind reward"),
+    _amount("earned", "fees, rewards and awards that were paid to it"),
     _amount("slashed", "taken from its stake for its work"),
     Column("first_at", DateTime(timezone=True), comment="its first unit of work"),
     Column("last_at", DateTime(timezone=True), comment="when its newest unit of work was handed in or settled"),

@@ -14,12 +14,14 @@ from indexer.errors import UsageError
 from indexer.query.as_of import known_at_steps, newest, one_of, resolve_steps, tasks_at
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of, works_of
+from indexer.query.payments import Reach, parts_of_payments, reach_steps
 from indexer.query.places import Part, parts_of, wanted
 from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts
 from schema.chain import chains
 
 __all__ = ["STATUSES", "Listing", "Page", "listed", "nearest_or_fail", "page_of", "rows", "tasks_by_status"]
 
+MOST_ALIKE = 2**31
 FIRST_WORKS = 4  # times a page: how many of a worker's newest works are looked at first
 
 
@@ -48,17 +50,24 @@ class Listing:
         ]
 
     def query(
-        self, past: Sequence[Listed] | None = None, *, upto: datetime | None = None, works: int | None = None
+        self,
+        past: Sequence[Listed] | None = None,
+        *,
+        upto: datetime | None = None,
+        works: int | None = None,
+        reach: Sequence[Reach] | None = None,
     ) -> sa.Select[Any]:
         """The query, of `past` instead of the view where given: the names, then what its order goes by.
 
-        `upto`: there is nothing later. `works`: of the filter `worker` only so many newest works count. Raises
-        UsageError for unknown names and values.
+        `upto`: there is nothing later. `works`: of the filter `worker` only so many newest works count. `reach`: where
+        and when payments of the blocks asked for can be. Raises UsageError for unknown names and values.
         """
         names = self.names
         if (self.as_of or self.known_at) is not None and self.name != "tasks":
             raise UsageError("Only tasks are known as of the past: `query tasks --as-of …` or `--known-at …`.")
         one_of(self.as_of, self.known_at)
+        if past is None and self.name == "payments":
+            return _newest(parts_of_payments(self.filters, reach), names, self)
         if past is None:
             return _newest(parts_of(self.name, self.filters, works), names, self)
         parts = [Part(then, [condition(then, text) for text in self.filters]) for then in past]
@@ -105,11 +114,13 @@ def page_of(listing: Listing) -> Query[Page]:
                 found = []
             elif listing.name == "tasks" and worker is not None:
                 found = yield from _worked_on(here, worker)
+            elif listing.name == "payments":
+                found = yield here.query(reach=(yield from reach_steps(here.filters)))
             else:
                 found = yield query if here is listing else here.query()
-        names, more = listing.names, len(found) == listing.limit and listing.name != "payments"
+        names = listing.names
         shown = [{name: row[name] for name in names} for row in found]
-        return Page(shown, _cursor(found[-1], ORDER[listing.name]) if more and found else None)
+        return Page(shown, _cursor(listing, found) if len(found) == listing.limit and found else None)
 
     return Query(steps)
 
@@ -151,18 +162,22 @@ def _newest(parts: Sequence[Part], names: Sequence[str], listing: Listing) -> sa
     """The first rows of all parts, those without a time last: each part can be read off an index, the whole cannot."""
     order = ORDER[listing.name]
     chosen = [*names, *(name for name in order if name not in names)]
+    cursor = None if listing.after is None else _place(VIEWS[listing.name], listing)
+    most = constant(listing.limit + (cursor.shown if cursor else 0))
     pages = []
-    for view, conditions, upto in parts:
-        after = _after(view, listing) if listing.after is not None else [sa.true(), sa.true()]
+    for view, conditions, upto, only in parts:
+        after = [sa.true(), sa.true()] if cursor is None else _after(view, listing.name, cursor)
         first: sa.ColumnElement[Any] = view.c[order[0]]
         timed: sa.ColumnElement[bool] = first.is_not(None) if upto is None else first <= upto
-        for known, rest in zip((timed, first.is_(None)), after, strict=True):
-            page = sa.select(*(view.c[name] for name in chosen)).where(*conditions, known, rest)
-            pages.append(page.order_by(*_sorted(view, listing.name)).limit(constant(listing.limit)).subquery())
+        for has_time, known, rest in zip((True, False), (timed, first.is_(None)), after, strict=True):
+            if only in (None, has_time):
+                page = sa.select(*(view.c[name] for name in chosen)).where(*conditions, known, rest)
+                pages.append(page.order_by(*_sorted(view, listing.name)).limit(most).subquery())
     found = sa.union_all(*(sa.select(page) for page in pages)).subquery()
     first, *others = _sorted(found, listing.name)
     last = [first if listing.name in ASCENDING else first.nulls_last(), *others]
-    return sa.select(*(found.c[name] for name in chosen)).order_by(*last).limit(constant(listing.limit))
+    whole = sa.select(*(found.c[name] for name in chosen)).order_by(*last).limit(constant(listing.limit))
+    return whole if cursor is None else whole.offset(constant(cursor.shown))
 
 
 def _sorted(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
@@ -175,48 +190,58 @@ def _sorted(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
 def _keys(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:
     """What rows are sorted by; where it may be unknown it counts as the least, so that rows can be compared."""
     first, *others = (view.c[column] for column in ORDER[name])
-    return [first, *(sa.func.coalesce(column, _least(column)) for column in others)]
+    return [first, *(sa.func.coalesce(column, sa.cast(sa.literal(_least(column)), column.type)) for column in others)]
 
 
-def _least(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    least = -1 if isinstance(column.type, sa.BigInteger) else "" if isinstance(column.type, sa.Text) else "-infinity"
-    return sa.literal(least, sa.Text()).cast(column.type) if least == "-infinity" else sa.literal(least, column.type)
+def _least(column: sa.ColumnElement[Any]) -> str:
+    """A text of the value below all others."""
+    return "-1" if isinstance(column.type, sa.BigInteger) else "" if isinstance(column.type, sa.Text) else "-infinity"
 
 
-def _after(view: Listed, listing: Listing) -> list[sa.ColumnElement[bool]]:
-    """Which rows come after the cursor: of those whose first key is known, and of the others."""
-    if listing.name == "payments":
-        raise UsageError("Payments have no pages: narrow them with block_time<… instead.")
-    assert listing.after is not None
-    keys = _keys(view, listing.name)
-    first, *others = _places(view, listing)
+class Place(NamedTuple):
+    """Where a page ended: the keys of its last row, and how many rows with these very keys have been shown."""
+
+    keys: Sequence[Any]
+    shown: int
+
+
+def _after(view: Listed, name: str, cursor: Place) -> list[sa.ColumnElement[bool]]:
+    """Which rows come after the cursor or are like it: of those whose first key is known, and of the others."""
+    keys = _keys(view, name)
+    first, *others = cursor.keys
     rest = sa.tuple_(*keys[1:]), sa.tuple_(*(sa.literal(v, k.type) for v, k in zip(others, keys[1:], strict=True)))
-    tied = rest[0] > rest[1] if listing.name in ASCENDING else rest[0] < rest[1]
+    tied = rest[0] >= rest[1] if name in ASCENDING else rest[0] <= rest[1]
     if first is None:
         return [sa.false(), tied]
-    beyond = keys[0] > first if listing.name in ASCENDING else keys[0] < first
-    near = keys[0] >= first if listing.name in ASCENDING else keys[0] <= first  # what an index can use
+    beyond = keys[0] > first if name in ASCENDING else keys[0] < first
+    near = keys[0] >= first if name in ASCENDING else keys[0] <= first  # what an index can use
     return [sa.and_(near, sa.or_(beyond, tied)), sa.true()]
 
 
-def _places(view: Listed, listing: Listing) -> list[Any]:
-    """The values in the cursor. Raises UsageError."""
+def _place(view: Listed, listing: Listing) -> Place:
+    """What the cursor holds. Raises UsageError."""
     columns = [view.c[name] for name in ORDER[listing.name]]
     try:
-        texts = json.loads(base64.urlsafe_b64decode((listing.after or "").encode()))
+        shown, *texts = json.loads(base64.urlsafe_b64decode((listing.after or "").encode()))
         values = [None if text is None else value_of(column, text) for text, column in zip(texts, columns, strict=True)]
+        if not 0 < int(shown) < MOST_ALIKE:
+            raise ValueError
     except (ValueError, TypeError, AttributeError, binascii.Error, UsageError):
         raise UsageError(f"{listing.after!r} is not where a page of {listing.name} ended.") from None
-    return [values[0], *(_known(value, column) for value, column in zip(values[1:], columns[1:], strict=True))]
+    others = zip(values[1:], columns[1:], strict=True)
+    return Place([values[0], *(_least(column) if value is None else value for value, column in others)], int(shown))
 
 
-def _known(value: Any, column: sa.ColumnElement[Any]) -> Any:
-    if value is not None:
-        return value
-    return -1 if isinstance(column.type, sa.BigInteger) else "" if isinstance(column.type, sa.Text) else "-infinity"
+def _cursor(listing: Listing, found: Sequence[Row]) -> str:
+    """Rows can be wholly alike, such as two deposits of a block: how many of them were shown stands in it, too."""
+    texts = [_texts(row, listing) for row in found]
+    alike = next((n for n, text in enumerate(reversed(texts)) if text != texts[-1]), len(texts))
+    if alike == len(texts) and listing.after is not None:
+        before = json.loads(base64.urlsafe_b64decode(listing.after.encode()))
+        alike += before[0] if before[1:] == texts[-1] else 0
+    return base64.urlsafe_b64encode(json.dumps([alike, *texts[-1]], separators=(",", ":")).encode()).decode()
 
 
-def _cursor(row: Row, names: Sequence[str]) -> str:
-    texts = [None if (value := row[name]) is None else value.isoformat() if isinstance(value, date) else str(value)
-             for name in names]  # fmt: skip
-    return base64.urlsafe_b64encode(json.dumps(texts, separators=(",", ":")).encode()).decode()
+def _texts(row: Row, listing: Listing) -> list[str | None]:
+    values = (row[name] for name in ORDER[listing.name])
+    return [None if v is None else v.isoformat() if isinstance(v, date) else str(v) for v in values]

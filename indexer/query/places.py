@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from indexer.query.filters import Listed, condition, constant
-from schema import arbius_entities as arbius
-from schema.analytics import VIEWS, payments_of, tasks_of, work_of
+from schema.analytics import VIEWS, tasks_of, work_of
 from schema.chain import chains, sources
 
 Stage = tuple[str, str, object]  # network, column of its view, value
@@ -50,11 +49,12 @@ BY_CONTRACT = ("tasks", "work", "payments")  # lists that can be of millions
 
 
 class Part(NamedTuple):
-    """Rows of a view. `upto`: none of them that has a time is later."""
+    """Rows of a view. `upto`: none of them that has a time is later. `timed`: whether all or none have a time."""
 
     view: Listed
     wanted: Sequence[sa.ColumnElement[bool]]
     upto: sa.ColumnElement[Any] | None = None
+    timed: bool | None = None
 
 
 def parts_of(name: str, filters: Sequence[str], works: int | None = None) -> list[Part]:
@@ -62,24 +62,30 @@ def parts_of(name: str, filters: Sequence[str], works: int | None = None) -> lis
 
     `works`: of the filter `worker` on tasks only so many newest works count.
     """
-    plain = Part(VIEWS[name], _conditions(VIEWS[name], filters, works))
+    plain = Part(VIEWS[name], conditions_of(VIEWS[name], filters, works))
     if name == "tasks":
         return _tasks(filters, works, plain)
     if name == "work" and wanted(filters, "state") is not None:
         return _work(filters, plain)
-    if name == "payments" and any(_account(filters, side) for side in SIDES):
-        return [_payments(filters, network) for network in ("arbius", "iexec", "koii")]
     return [plain]
 
 
-def _conditions(view: Listed, filters: Sequence[str], works: int | None = None) -> list[sa.ColumnElement[bool]]:
+def conditions_of(view: Listed, filters: Sequence[str], works: int | None = None) -> list[sa.ColumnElement[bool]]:
     """What the filters ask of a view. Of a contract that is none nothing is read: few contracts emit all events."""
     conditions = [condition(view, text, works) for text in filters]
     contract = wanted(filters, "contract")
     if contract is not None and not contract.endswith("*") and view.name.removeprefix("v_") in BY_CONTRACT:
-        known = sa.exists().where(sources.c.address == _raw(contract))
+        known = sa.exists().where(sources.c.address == raw(contract))
         conditions.append(sa.or_(view.c.network.in_([constant("koii"), constant("aidbox")]), known))
     return conditions
+
+
+def raw(address: str) -> sa.BindParameter[bytes]:
+    """An address or id as bytes; of what is no hex there is none: empty."""
+    try:
+        return sa.literal(bytes.fromhex(address.lower().removeprefix("0x")), sa.LargeBinary())
+    except ValueError:
+        return sa.literal(b"", sa.LargeBinary())
 
 
 def wanted(filters: Iterable[str], name: str) -> str | None:
@@ -97,7 +103,7 @@ def _tasks(filters: Sequence[str], works: int | None, plain: Part) -> list[Part]
         return [plain]
     view = tasks_of("arbius")
     endless = sa.exists().where(chains.c.kind == "evm", chains.c.final_block.is_(None))
-    return [*_either(view, _conditions(view, filters, works), "v_pending", [], endless), _others(plain, ("arbius",))]
+    return [*_either(view, conditions_of(view, filters, works), "v_pending", [], endless), _others(plain, ("arbius",))]
 
 
 def _others(plain: Part, networks: Sequence[str]) -> Part:
@@ -110,7 +116,7 @@ def _staged(filters: Sequence[str], works: int | None, name: str, asked: str, st
     network, column, at = stage
     view, decided = tasks_of(network), at in DECIDING and asked not in NARROWER
     texts = [text for text in filters if not (decided and text == f"{name}={asked}")]
-    conditions = _conditions(view, texts, works)
+    conditions = conditions_of(view, texts, works)
     there = view.c[column] == constant(at)
     if at != "solved":
         return [Part(view, [*conditions, there])]
@@ -125,7 +131,7 @@ def _work(filters: Sequence[str], plain: Part) -> list[Part]:
     state, view = wanted(filters, "state") or "", work_of("arbius")
     if state == "accepted" or state.endswith("*"):
         return [plain]
-    conditions = _conditions(view, filters)
+    conditions = conditions_of(view, filters)
     found = [_others(plain, ("arbius", "iexec"))]
     for stage in STATE.get(state, ()):
         there = [*conditions, view.c.stage == constant(stage)]
@@ -134,42 +140,7 @@ def _work(filters: Sequence[str], plain: Part) -> list[Part]:
                           _younger() if lost else None))  # fmt: skip
     iexec = work_of("iexec")
     texts = [text for text in filters if text != f"state={state}"]
-    return [*found, Part(iexec, [*_conditions(iexec, texts), iexec.c.state == constant(state)])]
-
-
-SIDES = {"from_address": "from_role", "to_address": "to_role"}
-
-
-def _payments(filters: Sequence[str], network: str) -> Part:
-    """Payments of one network; of contracts and treasuries only where the account is one: there are few."""
-    view = payments_of(network)
-    conditions = _conditions(view, filters)
-    for side, role in SIDES.items() if network != "koii" else ():
-        account = _account(filters, side)
-        if account is not None:
-            raw = _raw(account)
-            conditions.append(sa.or_(view.c[role] != "contract", sa.exists().where(sources.c.address == raw)))
-            known = sa.exists().where(arbius.parameters.c.treasury == raw)
-            conditions.append(sa.or_(view.c[role] != "treasury", known))
-            conditions.append(sa.or_(view.c[role] != "voter", _voted(view, account)))
-    return Part(view, conditions)
-
-
-def _account(filters: Sequence[str], side: str) -> str | None:
-    account = wanted(filters, side)
-    return None if account is None or account.endswith("*") else account
-
-
-def _raw(address: str) -> sa.BindParameter[bytes]:
-    try:
-        return sa.literal(bytes.fromhex(address.lower().removeprefix("0x")), sa.LargeBinary())
-    except ValueError:
-        return sa.literal(b"", sa.LargeBinary())
-
-
-def _voted(view: Listed, voter: str) -> sa.ColumnElement[bool]:
-    by_hex = sa.func.analytics.hex(arbius.votes.c.voter, type_=sa.Text()).collate("C") == voter.lower()
-    return view.c.task_id.in_(sa.select(sa.func.analytics.hex(arbius.votes.c.task_id)).where(by_hex))
+    return [*found, Part(iexec, [*conditions_of(iexec, texts), iexec.c.state == constant(state)])]
 
 
 def _either(

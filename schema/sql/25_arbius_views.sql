@@ -95,39 +95,53 @@ FROM arbius.contestations t;
 COMMENT ON VIEW arbius.v_disputes IS
     'Contestations of Arbius, as in analytics.disputes; leading counts the vote adder.';
 
-CREATE OR REPLACE FUNCTION arbius.settlement(
-    chain bigint, engine bytea, task bytea, block bigint, log_index int, start_idx bigint, end_idx bigint
-) RETURNS TABLE (kind text, voter bytea, amount numeric)
+CREATE OR REPLACE FUNCTION arbius.paid_by_votes(chains bigint[], engines bytea[], tasks bytea[])
+RETURNS SETOF arbius.vote_payments
 LANGUAGE sql STABLE
 AS $$
-    SELECT p.kind, v.voter, p.amount
-    FROM arbius.contestations c
-    CROSS JOIN LATERAL (
-        SELECT x.voter, x.yea = (c.outcome = 'succeeded') AS won,
-               row_number() OVER (PARTITION BY x.yea ORDER BY x.block_number, x.log_index) - 1 AS n,
+    WITH voted AS (
+        SELECT c.chain_id, c.address, c.task_id, x.voter, c.slash_amount, c.outcome, c.submitted_block,
+               c.finished_block, c.finished_log_index, c.finished_at, x.block_number, x.log_index, x.blocktime,
+               x.yea = (c.outcome = 'succeeded') AS won,
+               row_number() OVER (PARTITION BY c.chain_id, c.address, c.task_id, x.yea
+                                  ORDER BY x.block_number, x.log_index) - 1 AS n,
                CASE WHEN x.yea THEN c.yeas ELSE c.nays END AS side,
                s.lost,
                CASE WHEN x.yea THEN s.lost - div(s.lost, 2) ELSE div(s.lost, 2) END AS half
-        FROM arbius.votes x
+        FROM unnest(chains, engines, tasks) AS k (chain_id, address, task_id)
+        JOIN arbius.contestations c USING (chain_id, address, task_id)
+        JOIN arbius.votes x USING (chain_id, address, task_id)
         -- since V6 nays are awarded the added votes, too, for which nobody has paid
         CROSS JOIN LATERAL (VALUES (c.slash_amount * CASE WHEN x.yea THEN c.nays ELSE c.yeas + c.vote_adder END))
             AS s (lost)
-        WHERE x.chain_id = chain AND x.address = engine AND x.task_id = task
-    ) AS v
+        WHERE c.slash_amount > 0
+    )
+    SELECT v.chain_id, v.address, v.task_id, v.voter, 'stake', v.block_number, v.log_index, v.blocktime, v.slash_amount
+    FROM voted v
+    UNION ALL
+    SELECT v.chain_id, v.address, v.task_id, v.voter, 'slash', v.finished_block, v.finished_log_index, v.finished_at,
+           v.slash_amount
+    FROM voted v
+    WHERE NOT v.won AND v.finished_log_index IS NOT NULL
+    UNION ALL
+    SELECT v.chain_id, v.address, v.task_id, v.voter, p.kind, f.block_number, f.log_index, f.block_time, p.amount
+    FROM voted v
+    JOIN arbius.contestation_vote_finish f ON f.chain_id = v.chain_id AND f.address = v.address AND f.id = v.task_id
+        AND v.n >= f.start_idx AND v.n < f.end_idx
     CROSS JOIN LATERAL (VALUES
-        ('unstake', v.won AND v.n >= $6 AND v.n < $7, c.slash_amount),
-        ('award', v.won AND v.n >= $6 AND v.n < $7 AND c.submitted_block IS NOT NULL, -- else votes may be missing
-         CASE WHEN c.outcome = 'failed' AND v.side = 1 THEN v.lost
-              WHEN v.n = 0 THEN v.half
-              ELSE div(v.lost - v.half, v.side - 1) END)
-    ) AS p (kind, due, amount)
-    WHERE c.chain_id = chain AND c.address = engine AND c.task_id = task AND c.outcome IS NOT NULL AND p.due
+        ('unstake', v.slash_amount),
+        ('award', CASE WHEN v.submitted_block IS NULL THEN 0 -- votes may be missing
+                       WHEN v.outcome = 'failed' AND v.side = 1 THEN v.lost
+                       WHEN v.n = 0 THEN v.half
+                       ELSE div(v.lost - v.half, nullif(v.side - 1, 0)) END)
+    ) AS p (kind, amount)
+    WHERE v.won AND p.amount > 0
 $$;
-COMMENT ON FUNCTION arbius.settlement(bigint, bytea, bytea, bigint, int, bigint, bigint) IS
-    'What a ContestationVoteFinish gives to voters: those who won have what their vote locked back once their turn comes,'
-    ' and an award out of what the others lost (slash in arbius.v_payments): half for the first'
-    ' of them (rounded up for a contester, down for a solver), all of it where a solver won alone, and equal parts for'
-    ' the rest (contestationVoteFinish in V2_EngineV5_2.sol and V2_EngineV6.sol).';
+COMMENT ON FUNCTION arbius.paid_by_votes(bigint[], bytea[], bytea[]) IS
+    'What the votes about these tasks locked (stake) and lost (slash), and what each ContestationVoteFinish gives to those'
+    ' who won: what their vote locked (unstake) once their turn comes, and an award out of what the others lost: half for'
+    ' the first of them (rounded up for a contester, down for a solver), all of it where a solver won alone, and equal'
+    ' parts for the rest (contestationVoteFinish in V2_EngineV5_2.sol and V2_EngineV6.sol).';
 
 -- Each arm is sorted by time from an index, so that pages of the union merge without reading it all, and an arm that
 -- may have nothing to show has an index of its own. Each receiver has an arm, with a plain column and constant words for
@@ -219,14 +233,20 @@ FROM (
      ORDER BY t.blocktime DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'unstake'::text, t.address, t.validator, t.stake::numeric,
-            coalesce(t.paid_block, t.claimed_block, (
+            coalesce(t.paid_block, t.claimed_block), coalesce(t.paid_at, t.claimed_at, t.finished_at),
+            'SolutionClaimed'::text, 'contract'::text, 'account'::text
+     FROM arbius.solutions t
+     WHERE t.stake > 0 AND t.claimed AND (t.paid_at IS NOT NULL OR t.claimed OR t.outcome = 'failed') -- as the index
+     ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'unstake'::text, t.address, t.validator, t.stake::numeric,
+            coalesce(t.paid_block, (
                 SELECT c.finished_block FROM arbius.contestations c
                 WHERE c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id)),
-            coalesce(t.paid_at, t.claimed_at, t.finished_at),
-            CASE WHEN t.claimed THEN 'SolutionClaimed' ELSE 'ContestationVoteFinish' END, 'contract'::text,
+            coalesce(t.paid_at, t.claimed_at, t.finished_at), 'ContestationVoteFinish'::text, 'contract'::text,
             'account'::text
      FROM arbius.solutions t
-     WHERE t.stake > 0 AND (t.paid_at IS NOT NULL OR t.claimed OR t.outcome = 'failed')
+     WHERE t.stake > 0 AND NOT t.claimed AND (t.paid_at IS NOT NULL OR t.outcome = 'failed')
      ORDER BY coalesce(t.paid_at, t.claimed_at, t.finished_at) DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'slash'::text, t.validator, c.validator, t.stake::numeric,
@@ -236,33 +256,28 @@ FROM (
      WHERE t.outcome = 'succeeded' AND t.stake > 0
      ORDER BY t.finished_at DESC)
     UNION ALL
-    (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.voter, t.address, c.slash_amount::numeric,
-            t.block_number, t.blocktime, 'ContestationVote'::text, 'account'::text, 'contract'::text
-     FROM arbius.votes t
-     JOIN arbius.contestations c ON c.chain_id = t.chain_id AND c.address = t.address AND c.task_id = t.task_id
-     WHERE c.slash_amount > 0
-     ORDER BY t.blocktime DESC)
+    (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.voter, t.address, t.amount, t.block_number, t.block_time,
+            'ContestationVote'::text, 'account'::text, 'contract'::text
+     FROM arbius.vote_payments t
+     WHERE t.kind = 'stake'
+     ORDER BY t.block_time DESC)
     UNION ALL
-    (SELECT t.chain_id, t.address, t.task_id, 'slash'::text, v.voter, NULL::bytea, t.slash_amount::numeric,
-            t.finished_block, t.finished_at, 'ContestationVoteFinish'::text, 'account'::text, 'unknown'::text
-     FROM arbius.contestations t
-     JOIN arbius.votes v ON v.chain_id = t.chain_id AND v.address = t.address AND v.task_id = t.task_id
-         AND v.yea <> (t.outcome = 'succeeded')
-     WHERE t.outcome IS NOT NULL AND t.slash_amount > 0
-     ORDER BY t.finished_at DESC)
+    (SELECT t.chain_id, t.address, t.task_id, 'slash'::text, t.voter, NULL::bytea, t.amount, t.block_number, t.block_time,
+            'ContestationVoteFinish'::text, 'account'::text, 'unknown'::text
+     FROM arbius.vote_payments t
+     WHERE t.kind = 'slash'
+     ORDER BY t.block_time DESC)
     UNION ALL
-    (SELECT t.chain_id, t.address, t.id, v.kind, t.address, v.voter, v.amount::numeric, t.block_number, t.block_time,
-            'ContestationVoteFinish'::text, 'contract'::text, 'voter'::text
-     FROM (
-         SELECT * FROM arbius.contestation_vote_finish f
-         WHERE EXISTS (
-             SELECT FROM arbius.contestations c
-             WHERE c.chain_id = f.chain_id AND c.address = f.address AND c.task_id = f.id AND c.slash_amount > 0)
-         ORDER BY f.block_time DESC -- before votes are looked up
-     ) AS t
-     CROSS JOIN LATERAL arbius.settlement(t.chain_id, t.address, t.id, t.block_number, t.log_index,
-                                          t.start_idx, t.end_idx) v
-     WHERE v.amount > 0
+    (SELECT t.chain_id, t.address, t.task_id, 'unstake'::text, t.address, t.voter, t.amount, t.block_number, t.block_time,
+            'ContestationVoteFinish'::text, 'contract'::text, 'account'::text
+     FROM arbius.vote_payments t
+     WHERE t.kind = 'unstake'
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.task_id, 'award'::text, t.address, t.voter, t.amount, t.block_number, t.block_time,
+            'ContestationVoteFinish'::text, 'contract'::text, 'account'::text
+     FROM arbius.vote_payments t
+     WHERE t.kind = 'award'
      ORDER BY t.block_time DESC)
     UNION ALL
     (SELECT d.chain_id, d.address, NULL::bytea, 'deposit'::text, d.addr, d.validator, d.amount::numeric,
@@ -283,7 +298,8 @@ COMMENT ON VIEW arbius.v_payments IS
     ' those who won (award: half to the first, the rest in equal parts; what cannot be divided, and half where a'
     ' contester won alone, it keeps). Up to V5 an award is paid in tokens, from V6 on to the stake, as fees and rewards'
     ' of solvers are. to_address is NULL where no event names the receiver.';
-DROP FUNCTION IF EXISTS arbius.settled_votes(bigint, bytea, bytea, bigint, int, bigint, bigint); -- of earlier versions
+DROP FUNCTION IF EXISTS arbius.settled_votes(bigint, bytea, bytea, bigint, int, bigint, bigint), -- of earlier versions
+    arbius.settlement(bigint, bytea, bytea, bigint, int, bigint, bigint);
 
 CREATE OR REPLACE VIEW arbius.v_lost_stakes AS
 SELECT x.chain_id, x.account, sum(x.amount) AS amount

@@ -30,6 +30,13 @@ $$;
 COMMENT ON FUNCTION iexec.settled_task(bigint, bigint, integer, bytea) IS
     'The task that a finalization or claim settles after this log: the next one of the same transaction.';
 
+CREATE OR REPLACE FUNCTION iexec.unlock_kind(chain_id bigint, block_number bigint, log_index integer) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN iexec.kitty_claim($1, $2, $3 + 2, $3 + 3, NULL) IS NOT NULL THEN 'refund' ELSE 'unstake' END
+$$;
+COMMENT ON FUNCTION iexec.unlock_kind(bigint, bigint, integer) IS
+    'Why an Unlock gives back: the payer''s fee, as a claim does, or a stake.';
+
 CREATE OR REPLACE FUNCTION iexec.live_status(
     status integer, at_time timestamptz, start timestamptz, timeref numeric
 ) RETURNS text
@@ -117,93 +124,134 @@ SELECT 'iexec'::text AS network,
 FROM iexec.contributions t;
 COMMENT ON VIEW iexec.v_work IS 'Contributions of iExec, as in analytics.work. reward is NULL when there was none.';
 
+-- As in arbius.v_payments, each arm is sorted by time from an index.
 CREATE OR REPLACE VIEW iexec.v_payments AS
 SELECT 'iexec'::text AS network,
-       (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id) AS chain,
-       t.chain_id,
-       analytics.hex(t.address) COLLATE "C" AS contract,
-       NULL::text AS task_id,
-       CASE WHEN iexec.is_zero(t."from") THEN 'deposit' ELSE 'withdraw' END AS kind,
-       analytics.hex(t."from") COLLATE "C" AS from_address,
-       analytics.hex(t."to") COLLATE "C" AS to_address,
-       t.value::numeric AS amount,
+       (SELECT c.name FROM chain.chains c WHERE c.chain_id = p.chain_id) AS chain,
+       p.chain_id,
+       analytics.hex(p.address) COLLATE "C" AS contract,
+       analytics.hex(p.taskid) COLLATE "C" AS task_id,
+       p.kind,
+       analytics.hex(p.payer) COLLATE "C" AS from_address,
+       analytics.hex(p.payee) COLLATE "C" AS to_address,
+       p.amount,
        'RLC'::text AS token,
-       t.block_number AS block,
-       t.block_time,
-       'Transfer'::text AS source_event,
-       'account'::text AS from_role,
-       'account'::text AS to_role
-FROM iexec.transfer t
-WHERE t.value > 0 AND (iexec.is_zero(t."from") OR iexec.is_zero(t."to"))
-UNION ALL -- from the hub or to it: of a stake, a reward, unless an account gives to the hub without a Lock
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C", NULL, 'transfer', analytics.hex(t."from") COLLATE "C",
-       analytics.hex(t."to") COLLATE "C", t.value::numeric, 'RLC', t.block_number, t.block_time, 'Transfer', 'account',
-       'account'
-FROM iexec.transfer t
-WHERE t.value > 0 AND NOT iexec.is_zero(t."from") AND NOT iexec.is_zero(t."to") AND t."from" <> t.address
-  AND (t."to" <> t.address OR NOT EXISTS (
-      SELECT FROM iexec.lock l WHERE l.chain_id = t.chain_id AND l.block_number = t.block_number
-        AND l.log_index = t.log_index + 1 AND l.owner = t."from"))
-UNION ALL
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C",
-       analytics.hex(coalesce(
-           (SELECT e.taskid FROM iexec.task_contribute e WHERE e.chain_id = t.chain_id
-            AND e.block_number = t.block_number AND e.log_index = t.log_index + 1 AND e.worker = t.owner),
-           iexec.kitty_claim(t.chain_id, t.block_number, t.log_index - 2, t.log_index - 1, t.owner))) COLLATE "C",
-       'stake', analytics.hex(t.owner) COLLATE "C", analytics.hex(t.address) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Lock', 'account',
-       'contract'
-FROM iexec.lock t
-WHERE t.amount > 0
-UNION ALL
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C",
-       analytics.hex(iexec.settled_task(t.chain_id, t.block_number, t.log_index, t.tx_hash)) COLLATE "C",
-       CASE WHEN iexec.kitty_claim(t.chain_id, t.block_number, t.log_index + 2, t.log_index + 3, NULL) IS NOT NULL
-            THEN 'refund' ELSE 'unstake' END,
-       analytics.hex(t.address) COLLATE "C", analytics.hex(t.owner) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Unlock', 'contract',
-       'account'
-FROM iexec.unlock t
-WHERE t.amount > 0
-UNION ALL
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C", analytics.hex(t.ref) COLLATE "C",
-       'reward', analytics.hex(t.address) COLLATE "C", analytics.hex(t.owner) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Reward', 'contract',
-       'account'
-FROM iexec.reward t
-WHERE t.amount > 0
-UNION ALL
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C", analytics.hex(t.ref) COLLATE "C",
-       iexec.seize_kind(t.chain_id, t.block_number, t.log_index, t.owner),
-       analytics.hex(t.owner) COLLATE "C", analytics.hex(t.address) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Seize', 'account',
-       'contract'
-FROM iexec.seize t
-WHERE t.amount > 0
-UNION ALL
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C", NULL, 'deposit', NULL, analytics.hex(t.owner) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Deposit', 'account',
-       'account'
-FROM iexec.deposit t
-UNION ALL
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C", NULL, 'deposit', analytics.hex(t.owner) COLLATE "C",
-       analytics.hex(t.target) COLLATE "C",
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'DepositFor', 'account',
-       'account'
-FROM iexec.deposit_for t
-UNION ALL
-SELECT 'iexec', (SELECT c.name FROM chain.chains c WHERE c.chain_id = t.chain_id), t.chain_id,
-       analytics.hex(t.address) COLLATE "C", NULL, 'withdraw', analytics.hex(t.owner) COLLATE "C", NULL,
-       t.amount::numeric, 'RLC', t.block_number, t.block_time, 'Withdraw', 'account',
-       'account'
-FROM iexec.withdraw t;
+       p.block,
+       p.block_time,
+       p.source_event,
+       p.from_role,
+       p.to_role
+FROM (
+    (SELECT t.chain_id, t.address, NULL::bytea AS taskid, 'deposit'::text AS kind, t."from" AS payer, t."to" AS payee,
+            t.value::numeric AS amount, t.block_number AS block, t.block_time, 'Transfer'::text AS source_event,
+            'account'::text AS from_role, 'account'::text AS to_role
+     FROM iexec.transfer t
+     WHERE t.value > 0 AND iexec.is_zero(t."from")
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, NULL::bytea, 'withdraw'::text, t."from", t."to", t.value::numeric, t.block_number,
+            t.block_time, 'Transfer'::text, 'account'::text, 'account'::text
+     FROM iexec.transfer t
+     WHERE t.value > 0 AND NOT iexec.is_zero(t."from") AND iexec.is_zero(t."to")
+     ORDER BY t.block_time DESC)
+    UNION ALL -- from the hub or to it: of a stake, a reward, unless an account gives to the hub without a Lock
+    (SELECT t.chain_id, t.address, NULL::bytea, 'transfer'::text, t."from", t."to", t.value::numeric, t.block_number,
+            t.block_time, 'Transfer'::text, 'account'::text, 'account'::text
+     FROM iexec.transfer t
+     WHERE t.value > 0 AND NOT iexec.is_zero(t."from") AND NOT iexec.is_zero(t."to") AND t."from" <> t.address
+       AND t."to" <> t.address
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, NULL::bytea, 'transfer'::text, t."from", t.address, t.value::numeric, t.block_number,
+            t.block_time, 'Transfer'::text, 'account'::text, 'contract'::text
+     FROM iexec.gifts t
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address,
+            coalesce(
+                (SELECT e.taskid FROM iexec.task_contribute e WHERE e.chain_id = t.chain_id
+                 AND e.block_number = t.block_number AND e.log_index = t.log_index + 1 AND e.worker = t.owner),
+                iexec.kitty_claim(t.chain_id, t.block_number, t.log_index - 2, t.log_index - 1, t.owner)),
+            'stake'::text, t.owner, t.address, t.amount::numeric, t.block_number, t.block_time, 'Lock'::text,
+            'account'::text, 'contract'::text
+     FROM iexec.lock t
+     WHERE t.amount > 0
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, iexec.settled_task(t.chain_id, t.block_number, t.log_index, t.tx_hash),
+            'unstake'::text, t.address, t.owner, t.amount::numeric, t.block_number, t.block_time, 'Unlock'::text,
+            'contract'::text, 'account'::text
+     FROM iexec.unlock t
+     WHERE t.amount > 0 AND iexec.unlock_kind(t.chain_id, t.block_number, t.log_index) <> 'refund'
+     ORDER BY t.block_time DESC)
+    UNION ALL -- the few that a claim gives back are found by its reward to the kitty
+    (SELECT t.chain_id, t.address, iexec.settled_task(t.chain_id, t.block_number, t.log_index, t.tx_hash),
+            'refund'::text, t.address, t.owner, t.amount::numeric, t.block_number, r.block_time, 'Unlock'::text,
+            'contract'::text, 'account'::text
+     FROM iexec.reward r
+     JOIN iexec.unlock t ON t.chain_id = r.chain_id AND t.block_number = r.block_number
+         AND t.log_index BETWEEN r.log_index - 3 AND r.log_index - 2
+     WHERE analytics.hex(r.owner) COLLATE "C" = analytics.hex(iexec.kitty()) AND t.amount > 0
+       AND (t.log_index = r.log_index - 2
+            OR iexec.kitty_claim(r.chain_id, r.block_number, r.log_index - 1, r.log_index - 1, NULL) IS NULL)
+     ORDER BY r.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.ref, 'reward'::text, t.address, t.owner, t.amount::numeric, t.block_number,
+            t.block_time, 'Reward'::text, 'contract'::text, 'account'::text
+     FROM iexec.reward t
+     WHERE t.amount > 0
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.ref, 'fee'::text, t.owner, t.address, t.amount::numeric, t.block_number,
+            t.block_time, 'Seize'::text, 'account'::text, 'contract'::text
+     FROM iexec.seize t
+     WHERE t.amount > 0
+       AND iexec.seize_kind(t.chain_id, t.block_number, t.log_index, t.owner) NOT IN ('slash', 'unstake')
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.ref, 'unstake'::text, t.owner, t.address, t.amount::numeric, t.block_number,
+            t.block_time, 'Seize'::text, 'account'::text, 'contract'::text
+     FROM iexec.seize t
+     WHERE t.amount > 0 AND analytics.hex(t.owner) COLLATE "C" = analytics.hex(iexec.kitty())
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.ref, 'slash'::text, t.owner, t.address, t.amount::numeric, t.block_number,
+            e.block_time, 'Seize'::text, 'account'::text, 'contract'::text
+     FROM iexec.faulty_contribution e
+     JOIN iexec.seize t ON t.chain_id = e.chain_id AND t.block_number = e.block_number
+         AND t.log_index = e.log_index - 1
+     WHERE t.amount > 0 AND t.owner <> iexec.kitty()
+     ORDER BY e.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, t.ref, 'slash'::text, t.owner, t.address, t.amount::numeric, t.block_number,
+            r.block_time, 'Seize'::text, 'account'::text, 'contract'::text
+     FROM iexec.reward r
+     JOIN iexec.seize t ON t.chain_id = r.chain_id AND t.block_number = r.block_number
+         AND t.log_index BETWEEN r.log_index - 2 AND r.log_index - 1
+     WHERE analytics.hex(r.owner) COLLATE "C" = analytics.hex(iexec.kitty()) AND t.amount > 0
+       AND t.owner <> iexec.kitty()
+       AND (t.log_index = r.log_index - 1
+            OR iexec.kitty_claim(r.chain_id, r.block_number, r.log_index - 1, r.log_index - 1, NULL) IS NULL)
+       AND NOT EXISTS (
+           SELECT FROM iexec.faulty_contribution e
+           WHERE e.chain_id = t.chain_id AND e.block_number = t.block_number AND e.log_index = t.log_index + 1)
+     ORDER BY r.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, NULL::bytea, 'deposit'::text, NULL::bytea, t.owner, t.amount::numeric,
+            t.block_number, t.block_time, 'Deposit'::text, 'account'::text, 'account'::text
+     FROM iexec.deposit t
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, NULL::bytea, 'deposit'::text, t.owner, t.target, t.amount::numeric, t.block_number,
+            t.block_time, 'DepositFor'::text, 'account'::text, 'account'::text
+     FROM iexec.deposit_for t
+     ORDER BY t.block_time DESC)
+    UNION ALL
+    (SELECT t.chain_id, t.address, NULL::bytea, 'withdraw'::text, t.owner, NULL::bytea, t.amount::numeric,
+            t.block_number, t.block_time, 'Withdraw'::text, 'account'::text, 'account'::text
+     FROM iexec.withdraw t
+     ORDER BY t.block_time DESC)
+) AS p;
 COMMENT ON VIEW iexec.v_payments IS
     'Payments of iExec, as in analytics.payments. A payer''s money is locked for the whole deal (stake), then each task'
     ' takes its fee (Seize) or gives it back (refund); of the stakes of workers and pool owners a task gives back'

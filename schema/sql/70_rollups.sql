@@ -167,6 +167,8 @@ CREATE OR REPLACE FUNCTION analytics.recount() RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    DELETE FROM iexec.gifts;
+    DELETE FROM arbius.vote_payments; -- first: what goes is taken from the counts
     DELETE FROM chain.day_counts;
     DELETE FROM chain.worker_counts;
     DELETE FROM chain.worker_days;
@@ -178,6 +180,8 @@ BEGIN
     PERFORM iexec.recount_tasks();
     PERFORM iexec.recount_contributions();
     PERFORM arbius.recount_slashed();
+    PERFORM arbius.settle_all();
+    PERFORM iexec.find_gifts();
 END
 $$;
 COMMENT ON FUNCTION analytics.recount() IS 'Count all entities anew.';

@@ -111,7 +111,7 @@ SELECT analytics.keep_counts('arbius.solutions', days => $$
 $$, workers => $$
     SELECT t.sign, t.chain_id, t.validator AS worker,
            t.stage IN ('claimed', 'contestation_failed') AS accepted, t.stage = 'contestation_succeeded' AS lost,
-           t.validator_reward AS earned, 0 AS slashed,
+           coalesce(t.validator_fee, 0) + coalesce(t.validator_reward, 0) AS earned, 0 AS slashed,
            t.blocktime AS first_at, coalesce(t.finished_at, t.claimed_at, t.blocktime) AS last_at
     FROM changes t
 $$, sums => $$

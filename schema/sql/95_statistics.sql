@@ -138,7 +138,7 @@ COMMENT ON VIEW analytics.worker_records IS
 COMMENT ON COLUMN analytics.worker_records.lost IS 'rejected, outvoted, not revealed in time, or forfeited';
 COMMENT ON COLUMN analytics.worker_records.pending IS 'neither accepted nor lost yet, or expired with its task';
 COMMENT ON COLUMN analytics.worker_records.earned IS
-    'smallest unit of the network''s token: its payments of kind reward, neither fees nor awards of contestations';
+    'smallest unit of the network''s token: fees, rewards and awards that were paid to it';
 COMMENT ON COLUMN analytics.worker_records.slashed IS 'smallest unit of the network''s token: taken from its stake';
 COMMENT ON COLUMN analytics.worker_records.p50_seconds IS 'half of its work took no longer';
 

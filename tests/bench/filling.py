@@ -89,6 +89,13 @@ def make(connection: sa.Connection, first: int, last: int) -> None:
         connection.execute(sa.text(statement), values)
 
 
+def fill_iexec(engine: sa.Engine, steps: int) -> None:
+    """Logs of an iExec hub in so many blocks; neither ledger nor folds know of them."""
+    with engine.begin() as connection:
+        for statement in filter(str.strip, (Path(__file__).parent / "iexec.sql").read_text().split("\n;\n")):
+            connection.execute(sa.text(statement), {"steps": steps, "chain": CHAIN_ID})
+
+
 def tell(engine: sa.Engine, first: int, last: int) -> None:
     """Let the ledger know that the blocks of these steps are read."""
     pieces = [(n, min(last, n + _PIECE - 1)) for n in range(first, last + 1, _PIECE)]

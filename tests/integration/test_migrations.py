@@ -75,7 +75,12 @@ def opened(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-COUNTS = ("day_counts", "worker_counts", "worker_days", "task_sums")  # made anew from the entities by every upgrade
+COUNTS = ("day_counts", "worker_counts", "worker_days", "task_sums", "vote_payments", "gifts")  # made anew by upgrades
+PAYING = (
+    "arbius.validator_deposit", "arbius.validator_withdraw", "iexec.transfer", "iexec.lock", "iexec.unlock",
+    "iexec.reward", "iexec.seize", "iexec.deposit", "iexec.deposit_for", "iexec.withdraw", "iexec.faulty_contribution",
+)  # fmt: skip
+"""Event tables that payments are read from, page by page."""
 
 EARLIER = (
     "CREATE FUNCTION arbius.recount() RETURNS void LANGUAGE sql AS ''",
@@ -88,6 +93,7 @@ EARLIER = (
     """CREATE FUNCTION arbius.settled_votes(chain bigint, engine bytea, task bytea, block bigint, log_index int,
                                             start_idx bigint, end_idx bigint)
        RETURNS TABLE (kind text, voter bytea, amount numeric) LANGUAGE sql STABLE AS 'SELECT NULL, NULL::bytea, 1.0'""",
+    "CREATE FUNCTION arbius.add_slashed(bigint, bytea, numeric) RETURNS void LANGUAGE sql AS ''",
 )
 """Functions that this version has under other names, or not at all, as databases of earlier ones hold them."""
 COLUMNS = """
@@ -300,7 +306,10 @@ def test_functions_of_earlier_versions_go(migrated: str, fresh: list[Any]) -> No
         for function in EARLIER:
             connection.execute(function.encode())
         found = connection.execute("SELECT pg_get_viewdef('arbius.v_payments'::regclass)").fetchall()
-        view = "CREATE OR REPLACE VIEW arbius.v_payments AS " + found[0][0].replace("settlement(", "settled_votes(")
+        calls = " AS p WHERE EXISTS (SELECT FROM arbius.settled_votes(1, '', '', 1, 1, 1, 1))"
+        view = "".join(
+            ["CREATE OR REPLACE VIEW arbius.v_payments AS SELECT * FROM (", found[0][0].rstrip(";"), ")", calls]
+        )
         connection.execute(view.encode())  # so what it calls may go only after it was made anew
     assert made(migrated) != fresh
     with opened(migrated) as engine:
@@ -396,7 +405,7 @@ def test_every_table_says_what_it_holds(fresh: list[Any], migrated: str) -> None
 
 
 def test_event_tables_in_the_catalogue(migrated: str) -> None:
-    """The fixed columns, the primary key, at most one index more, and none on text or bytes without a bound."""
+    """The fixed columns, the primary key, at most one index more but for payments, none on text or bytes unbounded."""
     with psycopg.connect(migrated) as connection:
         found = event_tables(connection)
         indexes = """
@@ -415,6 +424,7 @@ def test_event_tables_in_the_catalogue(migrated: str) -> None:
             keys = connection.execute(indexes, [table]).fetchall()
             assert [key[1] for key in keys if key[0]] == [["chain_id", "block_number", "log_index"]], table
             further = [key for key in keys if not key[0]]
-            assert len(further) <= 1, table
+            assert len([key for key in further if key[1] != ["block_time"]]) <= 1 + (table in PAYING), table
+            assert len(further) <= 1 or table in PAYING, table
             assert not {kind for _, _, kinds in further for kind in kinds} & {"text", "jsonb"}, table
             assert not {name for _, names, _ in further for name in names} & {"results", "data", "calldata"}, table

@@ -1,0 +1,150 @@
+"""Where the payments of a filter can be: in views of one network each, of events that can pay so, at times known.
+
+Each arm of those views has constant words for what pays (`source_event`) and for the roles of both sides, so that a
+filter leaves arms out.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from indexer.query.asking import Steps
+from indexer.query.filters import Listed, constant, parts, value_of
+from indexer.query.places import Part, conditions_of, raw, wanted
+from schema import arbius_entities as arbius
+from schema.analytics import payments, payments_of
+from schema.chain import sources
+
+SIDES = {"from_address": "from_role", "to_address": "to_role"}
+NETWORKS = ("arbius", "iexec", "koii")
+PAYING: dict[str, dict[str, tuple[str, ...]]] = {
+    "arbius": {
+        "fee": ("FeesPaid",),
+        "reward": ("RewardsPaid",),
+        "stake": ("TaskSubmitted", "SolutionSubmitted", "ContestationVote"),
+        "unstake": ("SolutionClaimed", "ContestationVoteFinish"),
+        "refund": ("TaskRetracted", "ContestationVoteFinish"),
+        "slash": ("ContestationVoteFinish",),
+        "award": ("ContestationVoteFinish",),
+        "deposit": ("ValidatorDeposit",),
+        "withdraw": ("ValidatorWithdraw",),
+    },
+    "iexec": {
+        "fee": ("Seize",),
+        "reward": ("Reward",),
+        "stake": ("Lock",),
+        "unstake": ("Unlock", "Seize"),
+        "refund": ("Unlock",),
+        "slash": ("Seize",),
+        "deposit": ("Transfer", "Deposit", "DepositFor"),
+        "withdraw": ("Transfer", "Withdraw"),
+        "transfer": ("Transfer",),
+    },
+}
+"""Network -> kind -> events that pay so."""
+TOKEN = {"arbius": "AIUS", "iexec": "RLC"}
+FURTHEST = 2**63 - 1
+
+
+class Reach(NamedTuple):
+    """From when to when a network pays on a chain in the blocks that are asked for."""
+
+    network: str
+    chain_id: int
+    since: datetime
+    until: datetime
+
+
+def reach_steps(filters: Sequence[str]) -> Steps[list[Reach] | None]:
+    """Where and when the blocks of the filters pay; None: no filter bounds them. Time follows the block, and indexes
+    are by time. Raises UsageError."""
+    first, last = _blocks(filters)
+    if (first, last) == (0, FURTHEST):
+        return None
+    times = sa.func.analytics.paying_times(first, last).table_valued("network", "chain_id", "since", "until")
+    found = yield sa.select(times.c.network, times.c.chain_id, times.c.since, times.c.until)
+    return [Reach(**row) for row in found]
+
+
+def _blocks(filters: Sequence[str]) -> tuple[int, int]:
+    """The first and the last block that pass the filters. Raises UsageError."""
+    first, last = 0, FURTHEST
+    for name, operator, value in map(parts, filters):
+        if name != "block" or operator == "!=" or (operator == "=" and value.endswith("*")):
+            continue
+        number = int(str(value_of(payments.c.block, value)))
+        if operator in ("=", ">", ">="):
+            first = max(first, number + (operator == ">"))
+        if operator in ("=", "<", "<="):
+            last = min(last, number - (operator == "<"))
+    return first, last
+
+
+def parts_of_payments(filters: Sequence[str], reach: Sequence[Reach] | None = None) -> list[Part]:
+    """The payments that pass the filters, in parts that share none. Raises UsageError."""
+    found: list[Part] = []
+    for network in NETWORKS:
+        there = [None] if reach is None or network == "koii" else [x for x in reach if x.network == network]
+        found += [part for at in there for part in _of_network(network, filters, at)]
+    return found or [Part(payments, [sa.false()], timed=True)]
+
+
+def _of_network(network: str, filters: Sequence[str], reach: Reach | None) -> list[Part]:
+    view = payments_of(network)
+    conditions = conditions_of(view, filters)
+    if any((asked := wanted(filters, name)) not in (None, there) and not str(asked).endswith("*")
+           for name, there in (("network", network), ("token", TOKEN.get(network))) if there):  # fmt: skip
+        return []
+    if network == "koii":
+        return [Part(view, conditions, timed=True)]
+    events = _events(network, filters)
+    if events == []:
+        return []
+    if events is not None:
+        conditions.append(view.c.source_event.in_([*map(constant, events)]))
+    conditions += _roles(network, view, filters)
+    task = wanted(filters, "task_id")
+    if network == "iexec" and task is not None and not task.endswith("*"):
+        conditions.append(_at_times_of(view, task))
+    if reach is not None:
+        conditions += [view.c.chain_id == constant(reach.chain_id), view.c.block_time.between(reach.since, reach.until)]
+    found = [Part(view, conditions, timed=True)]
+    if network == "arbius" and reach is None:  # the stake of a solution that was handed in before reading began
+        found.append(Part(view, [*conditions, view.c.source_event == constant("SolutionSubmitted")], timed=False))
+    return found
+
+
+def _events(network: str, filters: Sequence[str]) -> list[str] | None:
+    """Events that can pay what the filters ask for; None: all."""
+    kinds, kind, event = PAYING[network], wanted(filters, "kind"), wanted(filters, "source_event")
+    known = {name for names in kinds.values() for name in names}
+    if kind is not None and not kind.endswith("*"):
+        known &= set(kinds.get(kind, ()))
+    if event is not None and not event.endswith("*"):
+        known &= {event}
+    return None if (kind, event) == (None, None) else sorted(known)
+
+
+def _roles(network: str, view: Listed, filters: Sequence[str]) -> list[sa.ColumnElement[bool]]:
+    """What is paid to or by contracts and treasuries counts only where the account is one: there are few."""
+    found: list[sa.ColumnElement[bool]] = []
+    for side, role in SIDES.items():
+        account = wanted(filters, side)
+        if account is None or account.endswith("*"):
+            continue
+        known = sa.exists().where(sources.c.address == raw(account), sources.c.network == constant(network))
+        found.append(sa.or_(view.c[role] != constant("contract"), known))
+        if network == "arbius" and side == "to_address":
+            ours = sa.exists().where(arbius.parameters.c.treasury == raw(account))
+            found.append(sa.or_(view.c[role] != constant("treasury"), ours))
+    return found
+
+
+def _at_times_of(view: Listed, task: str) -> sa.ColumnElement[bool]:
+    """Most payments of iExec tell their task only by other events of the block: those are found by an index."""
+    columns = sa.column("taskid", sa.LargeBinary()), sa.column("block_time", sa.DateTime(timezone=True))
+    named = sa.table("v_paid_tasks", *columns, schema="iexec")
+    times = sa.select(named.c.block_time).where(named.c.taskid == raw(task)).scalar_subquery()
+    return view.c.block_time == sa.any_(sa.func.array(times, type_=sa.ARRAY(sa.DateTime(timezone=True))))
