@@ -10,6 +10,14 @@ $$;
 COMMENT ON FUNCTION analytics.within(bigint, bigint, bigint) IS
     'Whether a block is one of from_block to at_block. Becomes a condition that an index can use where it is called.';
 
+CREATE OR REPLACE FUNCTION analytics.named(prefix text, entity regclass) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT format('%s.%I', c.relnamespace::regnamespace, prefix || c.relname) FROM pg_class c WHERE c.oid = entity
+$$;
+COMMENT ON FUNCTION analytics.named(text, regclass) IS
+    'What belongs to an entity by its name: of touched_ and arbius.tasks arbius.touched_tasks.';
+
 CREATE OR REPLACE FUNCTION analytics.fold_statement(entity regclass, enriched text[], call text, anew boolean)
 RETURNS text
 LANGUAGE sql STABLE
@@ -40,20 +48,19 @@ CREATE OR REPLACE FUNCTION analytics.fold_blocks(
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    home text := (SELECT c.relnamespace::regnamespace::text FROM pg_class c WHERE c.oid = entity);
-    name text := (SELECT c.relname FROM pg_class c WHERE c.oid = entity);
+    fold text := analytics.named('fold_', entity);
     -- LATERAL and LIMIT: one index lookup per key, whatever the planner believes about a table that has just grown.
     touched text := format(
         'SELECT n.fresh, array_agg(n.address) AS addresses, array_agg(n.key) AS keys
          FROM (SELECT t.address, t.key, $1 AND e.known IS NULL AS fresh,
                       (row_number() OVER (PARTITION BY e.known IS NULL ORDER BY t.key, t.address) - 1) / $2 AS part
-               FROM %I.touched_%s($3, $4, $5, $6) AS t
+               FROM %s($3, $4, $5, $6) AS t
                LEFT JOIN LATERAL (
                    SELECT true AS known FROM %s e
                    WHERE e.chain_id = $3 AND e.address = t.address AND e.%I = t.key LIMIT 1) AS e ON true) AS n
-         GROUP BY n.fresh, n.part', home, name, entity, key);
-    change text := analytics.fold_statement(entity, enriched, format('%I.fold_%s($1, $2, $3, $5)', home, name), false);
-    make text := analytics.fold_statement(entity, enriched, format('%I.fold_%s($1, $2, $3, $4, $5)', home, name), true);
+         GROUP BY n.fresh, n.part', analytics.named('touched_', entity), entity, key);
+    change text := analytics.fold_statement(entity, enriched, fold || '($1, $2, $3, $5)', false);
+    make text := analytics.fold_statement(entity, enriched, fold || '($1, $2, $3, $4, $5)', true);
     nested text := current_setting('enable_nestloop');
     folded bigint := 0;
     fresh boolean;
@@ -84,19 +91,17 @@ CREATE OR REPLACE FUNCTION analytics.fold_and_prune(
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    home text := (SELECT c.relnamespace::regnamespace::text FROM pg_class c WHERE c.oid = entity);
-    name text := (SELECT c.relname FROM pg_class c WHERE c.oid = entity);
     primary_key text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
                          FROM pg_attribute a JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
                          WHERE a.attrelid = entity AND a.attnum = ANY (i.indkey));
 BEGIN
     -- NOT IN is looked up in a hash table; a join would be planned for the one or two rows that a planner expects.
     EXECUTE format('
-        WITH given AS MATERIALIZED (SELECT * FROM %1$I.fold_%2$s($1, $2, $3, $4)), written AS (%3$s)
-        DELETE FROM %4$s e USING unnest($2, $3) AS k (address, key)
-        WHERE e.chain_id = $1 AND e.address = k.address AND e.%5$I = k.key
-          AND (%6$s) NOT IN (SELECT %7$s FROM given)',
-        home, name, analytics.fold_statement(entity, enriched, 'given', false), entity, key,
+        WITH given AS MATERIALIZED (SELECT * FROM %1$s($1, $2, $3, $4)), written AS (%2$s)
+        DELETE FROM %3$s e USING unnest($2, $3) AS k (address, key)
+        WHERE e.chain_id = $1 AND e.address = k.address AND e.%4$I = k.key
+          AND (%5$s) NOT IN (SELECT %6$s FROM given)',
+        analytics.named('fold_', entity), analytics.fold_statement(entity, enriched, 'given', false), entity, key,
         'e.' || replace(primary_key, ', ', ', e.'), primary_key)
         USING chain, addresses, some_keys, at_block;
 END

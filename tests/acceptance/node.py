@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from indexer.devnet.loopback import Answer, Request, serving
 
@@ -87,8 +87,11 @@ class Node:
         }
 
 
+Served = TypeVar("Served", bound=Node)
+
+
 @contextmanager
-def running(node: Node) -> Iterator[Node]:
+def running(node: Served) -> Iterator[Served]:
     """Serve `node` on a free port; sets its `url`."""
 
     def answer(request: Request) -> Answer | None:
