@@ -81,6 +81,8 @@ def value_of(column: sa.ColumnElement[Any], text: str) -> object:
             return date.fromisoformat(text)
         if isinstance(kind, sa.BigInteger):
             return _number(int(text), 2**63)
+        if isinstance(kind, sa.Float):
+            return _number(float(text), float("inf"))
         if isinstance(kind, sa.Numeric):
             return _number(Decimal(text), Decimal(10) ** 1000)
     except (ValueError, InvalidOperation):
