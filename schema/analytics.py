@@ -3,12 +3,13 @@
 Their SQL is in `schema/sql`; a test compares these columns with the views of a fresh database.
 """
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Date, DateTime, Double, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.sql.expression import TableClause, column, table
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.sql.expression import ColumnClause, TableClause, column, table
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 _TEXT, _BIG, _AMOUNT, _TIME = Text(), BigInteger(), Numeric(), DateTime(timezone=True)
 _NUMBERS: dict[str, TypeEngine[Any]] = {
@@ -42,9 +43,24 @@ tasks = _view(
 tasks_by_stage = _view("tasks_by_stage", " ".join([*tasks.c.keys(), "stage", "stage_number"]))
 
 
+class Place(UserDefinedType[object]):
+    """Where a row stands in its table: it holds for one statement."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Its name in PostgreSQL."""
+        return "tid"
+
+
+def _place(network: str) -> list[ColumnClause[Any]]:
+    return [column("place", Place())] if network in ("arbius", "iexec") else []
+
+
+@cache
 def tasks_of(network: str) -> TableClause:
-    """The arm of `tasks_by_stage` of one network, without the others."""
-    return table("v_tasks", *(column(c.name, c.type) for c in tasks_by_stage.c), schema=network)
+    """The arm of `tasks_by_stage` of one network, without the others; EVM networks have the place of their rows."""
+    return table("v_tasks", *(column(c.name, c.type) for c in tasks_by_stage.c), *_place(network), schema=network)
 
 
 work = _view(
@@ -52,10 +68,11 @@ work = _view(
 )
 
 
+@cache
 def work_of(network: str) -> TableClause:
-    """The arm of `work` of one network; Arbius has the stage of its solutions."""
+    """The arm of `work` of one network; Arbius has the stage of its solutions, EVM networks the place of their rows."""
     stage = [column("stage", _TEXT)] if network == "arbius" else []
-    return table("v_work", *(column(c.name, c.type) for c in work.c), *stage, schema=network)
+    return table("v_work", *(column(c.name, c.type) for c in work.c), *stage, *_place(network), schema=network)
 
 
 payments = _view(
@@ -64,6 +81,7 @@ payments = _view(
 )
 
 
+@cache
 def payments_of(network: str) -> TableClause:
     """The arm of `payments` of one network; EVM networks have what from_address and to_address are."""
     roles = [] if network == "koii" else [column(name, _TEXT) for name in ("from_role", "to_role")]
@@ -74,6 +92,14 @@ disputes = _view(
     "disputes",
     "network chain chain_id contract task_id opened_by against opened_at yeas nays leading deadline outcome settled_at",
 )
+
+
+@cache
+def disputes_of(network: str) -> TableClause:
+    """The arm of `disputes` of one network, with the place of its rows."""
+    return table("v_disputes", *(column(c.name, c.type) for c in disputes.c), *_place(network), schema=network)
+
+
 workers = _view("workers", "network chain worker submitted accepted lost earned slashed first_at last_at")
 status_counts = _view("status_counts", "network chain chain_id status tasks")
 daily = _view("daily", "network chain day tasks succeeded failed disputed workers fees rewards")

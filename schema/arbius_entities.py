@@ -3,7 +3,7 @@
 Columns have the names of the engine's struct fields where there is one.
 """
 
-from sqlalchemy import Index, func, text
+from sqlalchemy import BigInteger, Index, cast, func, literal_column, text
 
 from schema.base import metadata
 from schema.entities import entity, hex_text
@@ -72,6 +72,11 @@ for _name, _when, _back in (
 ):
     Index(f"ix_tasks_{_name}", _when, postgresql_where=_back)
     Index(f"ix_tasks_owner_{_name}", hex_text(tasks.c.owner), _when, postgresql_where=_back)
+# What any number of rows share is found with its newest ones; what few share at a time needs no time beside it.
+Index("ix_tasks_fee", tasks.c.fee, tasks.c.blocktime)
+Index("ix_tasks_last_block", tasks.c.last_block)
+FINISHED = func.coalesce(tasks.c.finished_at, tasks.c.claimed_at, tasks.c.retracted_at)
+Index("ix_tasks_ended", FINISHED, postgresql_where=FINISHED.is_not(None))  # written once a task
 _SUGGESTED = text("stage = 'solved' AND solution_blocktime IS NULL")  # contested before the solution was read
 Index("ix_tasks_suggested", tasks.c.last_at, postgresql_where=_SUGGESTED)
 
@@ -124,6 +129,10 @@ Index("ix_solutions_paid", _RELEASED, postgresql_where=text("paid_at IS NOT NULL
 _REWARDED = text("rewarded_log_index IS NOT NULL")
 Index("ix_solutions_rewarded", _RELEASED, postgresql_where=_REWARDED)
 Index("ix_solutions_validator_rewarded", hex_text(solutions.c.validator), _RELEASED, postgresql_where=_REWARDED)
+SETTLED = func.coalesce(solutions.c.finished_at, solutions.c.claimed_at)
+Index("ix_solutions_settled", SETTLED, postgresql_where=SETTLED.is_not(None))
+REWARD = solutions.c.validator_fee + func.coalesce(solutions.c.validator_reward, literal_column("0"))
+Index("ix_solutions_reward", REWARD, solutions.c.blocktime, postgresql_where=text("validator_fee IS NOT NULL"))
 _STAKED = "stake > 0::numeric"  # in many engines no solution locks one: no page may look for it in all of them
 Index("ix_solutions_staked", solutions.c.blocktime, postgresql_where=text(_STAKED))
 _BACK = text(f"{_STAKED} AND (paid_at IS NOT NULL OR claimed OR outcome = 'failed')")
@@ -173,6 +182,11 @@ Index("ix_contestations_blocktime", contestations.c.blocktime)
 Index("ix_contestations_task_id_hex", hex_text(contestations.c.task_id))
 for _who in (contestations.c.validator, contestations.c.solver):
     Index(f"ix_contestations_{_who.name}_hex", hex_text(_who), contestations.c.blocktime)
+YEAS, NAYS = (cast(contestations.c[name], BigInteger) for name in ("yeas", "nays"))  # as arbius.v_disputes shows them
+Index("ix_contestations_yeas", YEAS, contestations.c.blocktime)
+Index("ix_contestations_nays", NAYS, contestations.c.blocktime)
+Index("ix_contestations_finished_at", contestations.c.finished_at)
+Index("ix_contestations_outcome", contestations.c.outcome, contestations.c.blocktime)
 _PLACE = (contestations.c[name] for name in ("chain_id", "address", "task_id"))
 Index("ix_contestations_slash", *_PLACE, postgresql_where=text("slash_amount > 0::numeric"))
 _UNSETTLED = "outcome IS NOT NULL AND finish_start_index < CASE outcome WHEN 'succeeded' THEN yeas ELSE nays END"

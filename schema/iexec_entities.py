@@ -227,6 +227,13 @@ Index("ix_tasks_payer_hex", hex_text(tasks.c.payer), tasks.c.start_time)
 for _fact in (tasks.c.requester, tasks.c.app):
     _known = text(f"{_fact.name} IS NOT NULL")
     Index(f"ix_tasks_{_fact.name}_hex", hex_text(_fact), tasks.c.start_time, postgresql_where=_known)
+Index("ix_tasks_fee", tasks.c.fee, tasks.c.start_time)
+Index("ix_tasks_last_block", tasks.c.last_block)
+FINISHED = func.coalesce(tasks.c.finalized_at, tasks.c.claimed_at)
+Index("ix_tasks_ended", FINISHED, postgresql_where=FINISHED.is_not(None))
+_REWARDED = contributions.c.reward, contributions.c.contributed_at
+Index("ix_contributions_reward", *_REWARDED, postgresql_where=text("reward IS NOT NULL"))
+Index("ix_contributions_settled_at", contributions.c.settled_at, postgresql_where=text("settled_at IS NOT NULL"))
 _LIVE, _OPEN = text("status < 3"), text("settled_at IS NULL")
 Index("ix_tasks_live", tasks.c.start_time, postgresql_where=_LIVE)
 for _whose in (tasks.c.requester, tasks.c.payer):

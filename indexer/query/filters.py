@@ -44,10 +44,13 @@ def condition(view: Listed, text: str, works: int | None = None) -> sa.ColumnEle
     typed = value_of(column, value)
     if name in _CHOICES or (name == "chain_id" and operator == "="):
         typed = constant(typed)
-    return {
+    found = {
         "=": column == typed, "!=": column != typed, "<": column < typed, "<=": column <= typed, ">": column > typed,
         ">=": column >= typed,
     }[operator]  # fmt: skip
+    # Of what no statistics tell PostgreSQL expects one row in 200, and sorts them all; in this form one in two.
+    untold = whose == "disputes" and name in ("leading", "deadline")
+    return sa.func.coalesce(found, sa.false()) if untold else found
 
 
 def parts(text: str) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -71,8 +72,10 @@ class Listing:
         if past is None:
             return _newest(parts_of(self.name, self.filters, works), names, self)
         parts = [Part(then, [condition(then, text) for text in self.filters]) for then in past]
-        last = None if upto is None else sa.literal(upto, sa.DateTime(timezone=True))
-        return _newest([part._replace(upto=last) for part in parts], names, self)
+        if upto is not None:
+            last = sa.literal(upto, sa.DateTime(timezone=True))
+            parts = [part._replace(times=[part.view.c[ORDER[self.name][0]] <= last]) for part in parts]
+        return _newest(parts, names, self)
 
 
 class Page(NamedTuple):
@@ -161,23 +164,30 @@ def tasks_by_status(connection: sa.Connection) -> dict[str, dict[str, int]]:
 def _newest(parts: Sequence[Part], names: Sequence[str], listing: Listing) -> sa.Select[Any]:
     """The first rows of all parts, those without a time last: each part can be read off an index, the whole cannot."""
     order = ORDER[listing.name]
-    chosen = [*names, *(name for name in order if name not in names)]
+    chosen = (*names, *(name for name in order if name not in names))
     cursor = None if listing.after is None else _place(VIEWS[listing.name], listing)
-    most = constant(listing.limit + (cursor.shown if cursor else 0))
-    pages = []
-    for view, conditions, upto, only in parts:
+    most, pages = constant(listing.limit + (cursor.shown if cursor else 0)), []
+    for view, conditions, times, timed, few in parts:
         after = [sa.true(), sa.true()] if cursor is None else _after(view, listing.name, cursor)
         first: sa.ColumnElement[Any] = view.c[order[0]]
-        timed: sa.ColumnElement[bool] = first.is_not(None) if upto is None else first <= upto
-        for has_time, known, rest in zip((True, False), (timed, first.is_(None)), after, strict=True):
-            if only in (None, has_time):
-                page = sa.select(*(view.c[name] for name in chosen)).where(*conditions, known, rest)
-                pages.append(page.order_by(*_sorted(view, listing.name)).limit(most).subquery())
-    found = sa.union_all(*(sa.select(page) for page in pages)).subquery()
-    first, *others = _sorted(found, listing.name)
-    last = [first if listing.name in ASCENDING else first.nulls_last(), *others]
-    whole = sa.select(*(found.c[name] for name in chosen)).order_by(*last).limit(constant(listing.limit))
+        known = sa.and_(*times) if times else first.is_not(None)
+        places = {True: sa.and_(known, after[0]), False: sa.and_(first.is_(None), after[1])}
+        wanted_places = [place for has_time, place in places.items() if timed in (None, has_time)]
+        for place in [sa.or_(*wanted_places)] if few else wanted_places:
+            pages.append(_page_of(view, listing.name, chosen, few).where(*conditions, place).limit(most))
+    found = sa.union_all(*pages).subquery()
+    whole = _page(found, listing.name, chosen, last=True).limit(constant(listing.limit))
     return whole if cursor is None else whole.offset(constant(cursor.shown))
+
+
+def _page(view: Listed, name: str, chosen: Sequence[str], last: bool) -> sa.Select[Any]:
+    """Columns of a view in the order of its list; `last`: those without a time come last, where there can be some."""
+    first, *others = _sorted(view, name)
+    by = first.nulls_last() if last and name not in ASCENDING else first
+    return sa.select(*(view.c[name] for name in chosen)).order_by(by, *others)
+
+
+_page_of = lru_cache(64)(_page)  # a view is one object; to build its page takes longer than to read it
 
 
 def _sorted(view: Listed, name: str) -> list[sa.ColumnElement[Any]]:

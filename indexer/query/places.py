@@ -4,13 +4,14 @@ A filter on what a view computes, such as a status, uses no index: a page would 
 that match. What follows from it for the columns of one network's own view does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from indexer.query.filters import Listed, condition, constant
-from schema.analytics import VIEWS, tasks_of, work_of
+from indexer.query import near
+from indexer.query.filters import Listed, condition, constant, parts
+from schema.analytics import VIEWS, disputes_of, tasks_of, work_of
 from schema.chain import chains, sources
 
 Stage = tuple[str, str, object]  # network, column of its view, value
@@ -45,16 +46,27 @@ FEW = 1_000  # rows that are looked up one by one; where there are more, a page 
 DECIDING = ("open", "contested", "contestation_succeeded", "contestation_failed", "retracted", "claimed", 3, 4)
 """Stages that leave no other status: asking for it, too, would make PostgreSQL expect few rows, and sort them all."""
 NARROWER = ("voting", "awaiting_finish")  # words for which a stage is deciding of the status alone
-BY_CONTRACT = ("tasks", "work", "payments")  # lists that can be of millions
+OF_NETWORK = {"tasks": tasks_of, "work": work_of, "disputes": disputes_of}
+WORDS: dict[str, dict[str, Sequence[str]]] = {
+    "tasks": {"finality": ("final", "pending")},
+    "work": {"state": ("submitted", "accepted", "rejected", "lost", "expired")},
+    "disputes": {"leading": ("yeas", "nays"), "outcome": ("succeeded", "failed")},
+}
+"""Columns that hold no other words."""
+BY_CONTRACT = ("tasks", "work", "payments", "disputes")  # lists that can be of millions
+
+EMITTERS = ("engine", "hub")  # roles of contracts whose tasks and payments are shown
 
 
 class Part(NamedTuple):
-    """Rows of a view. `upto`: none of them that has a time is later. `timed`: whether all or none have a time."""
+    """Rows of a view. `times`: what is known of the time of those that have one. `timed`: whether all or none have one.
+    `few`: all of them are read, in any order."""
 
     view: Listed
     wanted: Sequence[sa.ColumnElement[bool]]
-    upto: sa.ColumnElement[Any] | None = None
+    times: Sequence[sa.ColumnElement[bool]] = ()
     timed: bool | None = None
+    few: bool = False
 
 
 def parts_of(name: str, filters: Sequence[str], works: int | None = None) -> list[Part]:
@@ -62,21 +74,75 @@ def parts_of(name: str, filters: Sequence[str], works: int | None = None) -> lis
 
     `works`: of the filter `worker` on tasks only so many newest works count.
     """
-    plain = Part(VIEWS[name], conditions_of(VIEWS[name], filters, works))
+    filters = [_plainly(name, text) for text in filters]
+    rest = _rest(name, filters, works)  # mistakes in filters are told of the view that is known
     if name == "tasks":
-        return _tasks(filters, works, plain)
-    if name == "work" and wanted(filters, "state") is not None:
-        return _work(filters, plain)
-    return [plain]
+        found = _tasks(filters, works, rest)
+    elif name == "work" and wanted(filters, "state") is not None:
+        found = _work(filters, rest)
+    else:
+        found = rest()
+    return found if not near.tells(name, filters) else [each for part in found for each in _near(name, filters, part)]
+
+
+def _plainly(name: str, text: str) -> str:
+    """Not to be one of two words is to be the other."""
+    column, operator, value = parts(text)
+    words = WORDS.get(name, {}).get(column, ())
+    if operator != "!=" or len(words) != 2 or value not in words:
+        return text
+    return f"{column}={words[1 - words.index(value)]}"
+
+
+def _rest(name: str, filters: Sequence[str], works: int | None) -> Callable[..., list[Part]]:
+    """What is of none of the networks that are given: apart where filters tell more of the rows of one network."""
+    view = VIEWS[name]
+    conditions = conditions_of(view, filters, works)
+    known = [network for network in near.NETWORKS if near.tells(name, filters) and (name, network) in near.AXES]
+
+    def rest(*taken: str) -> list[Part]:
+        apart = [network for network in known if network not in taken]
+        views = [OF_NETWORK[name](network) for network in apart]
+        others = [view.c.network.not_in([*map(constant, (*taken, *apart))])] if taken or apart else []
+        return [
+            *(Part(each, conditions_of(each, filters, works)) for each in views),
+            Part(view, [*conditions, *others]),
+        ]
+
+    return rest
+
+
+def _near(name: str, filters: Sequence[str], part: Part) -> list[Part]:
+    """A part of one network by what filters tell of it: rows that are few by their places, many by their time."""
+    view, network = part.view, (part.view.schema if isinstance(part.view, sa.TableClause) else None) or ""
+    if (name, network) not in near.AXES:
+        return [part]
+    found, wanted = [], [*part.wanted, *near.implied(view, network, filters)]
+    times = [*part.times, *near.times(name, view, network, filters)]
+    for places in near.places(name, view, network, filters):
+        found.append(Part(view, [*wanted, view.c.place == sa.any_(places)], few=True))
+        wanted = [*wanted, places.is_(None)]
+    return [*found, Part(view, wanted, times)]
 
 
 def conditions_of(view: Listed, filters: Sequence[str], works: int | None = None) -> list[sa.ColumnElement[bool]]:
-    """What the filters ask of a view. Of a contract that is none nothing is read: few contracts emit all events."""
-    conditions = [condition(view, text, works) for text in filters]
-    contract = wanted(filters, "contract")
-    if contract is not None and not contract.endswith("*") and view.name.removeprefix("v_") in BY_CONTRACT:
-        known = sa.exists().where(sources.c.address == raw(contract))
-        conditions.append(sa.or_(view.c.network.in_([constant("koii"), constant("aidbox")]), known))
+    """What the filters ask of a view. Of a chain, contract or word that is none nothing is read."""
+    conditions, whose = [condition(view, text, works) for text in filters], view.name.removeprefix("v_")
+    for column, words in WORDS.get(whose, {}).items():
+        asked = wanted(filters, column)
+        if asked is not None and asked not in words and not asked.endswith("*"):
+            conditions.append(sa.false())
+    for text in filters if whose in BY_CONTRACT else ():
+        column = parts(text)[0]
+        if column in ("chain", "chain_id"):
+            known = sa.select(chains.c.name.label("chain"), chains.c.chain_id).subquery()
+            conditions.append(sa.exists().where(condition(known, text)))
+        if column == "contract":  # few contracts emit all events
+            emitters = sa.select(sources.c.network, near.hex_text(sources.c.address).label("contract"))
+            known = emitters.where(sources.c.role.in_([*map(constant, EMITTERS)])).subquery()
+            others = view.c.network.in_([constant("koii"), constant("aidbox")])
+            there = sa.exists().where(known.c.network == view.c.network, condition(known, text))
+            conditions.append(sa.or_(others, there))
     return conditions
 
 
@@ -93,22 +159,17 @@ def wanted(filters: Iterable[str], name: str) -> str | None:
     return next((text.removeprefix(f"{name}=") for text in filters if text.startswith(f"{name}=")), None)
 
 
-def _tasks(filters: Sequence[str], works: int | None, plain: Part) -> list[Part]:
+def _tasks(filters: Sequence[str], works: int | None, rest: Callable[..., list[Part]]) -> list[Part]:
     for name, stages in (("network_status", NETWORK_STATUS), ("status", STATUS)):
         asked = wanted(filters, name)
         if asked in stages or (asked is not None and name == "network_status" and not asked.endswith("*")):
             staged = [part for stage in stages.get(asked, ()) for part in _staged(filters, works, name, asked, stage)]
-            return [*staged, _others(plain, ("arbius", "iexec"))]
+            return [*staged, *rest("arbius", "iexec")]
     if wanted(filters, "finality") != "pending":
-        return [plain]
+        return rest()
     view = tasks_of("arbius")
     endless = sa.exists().where(chains.c.kind == "evm", chains.c.final_block.is_(None))
-    return [*_either(view, conditions_of(view, filters, works), "v_pending", [], endless), _others(plain, ("arbius",))]
-
-
-def _others(plain: Part, networks: Sequence[str]) -> Part:
-    """What is of none of these networks."""
-    return Part(plain.view, [*plain.wanted, plain.view.c.network.not_in([*map(constant, networks)])])
+    return [*_either(view, conditions_of(view, filters, works), "v_pending", [], endless), *rest("arbius")]
 
 
 def _staged(filters: Sequence[str], works: int | None, name: str, asked: str, stage: Stage) -> list[Part]:
@@ -121,26 +182,27 @@ def _staged(filters: Sequence[str], works: int | None, name: str, asked: str, st
     if at != "solved":
         return [Part(view, [*conditions, there])]
     if asked == "forfeited":
-        return [Part(view, [*conditions, there, _among(view, _named("v_forfeited_tasks"))], _younger())]
+        return [Part(view, [*conditions, there, _among(view, _named("v_forfeited_tasks"))], [_younger(view)])]
     if asked == "claimable":
-        return [Part(view, [*conditions, there], _younger())]
+        return [Part(view, [*conditions, there], [_younger(view)])]
     return _either(view, conditions, "v_challengeable", [there], sa.false())
 
 
-def _work(filters: Sequence[str], plain: Part) -> list[Part]:
+def _work(filters: Sequence[str], rest: Callable[..., list[Part]]) -> list[Part]:
     state, view = wanted(filters, "state") or "", work_of("arbius")
-    if state == "accepted" or state.endswith("*"):
-        return [plain]
+    if state == "accepted" or state not in WORDS["work"]["state"]:
+        return rest()
     conditions = conditions_of(view, filters)
-    found = [_others(plain, ("arbius", "iexec"))]
+    found = rest("arbius", "iexec")
     for stage in STATE.get(state, ()):
         there = [*conditions, view.c.stage == constant(stage)]
         lost = state == "lost"
         found.append(Part(view, [*there, _among(view, _named("v_forfeited_tasks"))] if lost else there,
-                          _younger() if lost else None))  # fmt: skip
+                          [_younger(view)] if lost else []))  # fmt: skip
     iexec = work_of("iexec")
     texts = [text for text in filters if text != f"state={state}"]
-    return [*found, Part(iexec, [*conditions_of(iexec, texts), iexec.c.state == constant(state)])]
+    there = [*conditions_of(iexec, texts), iexec.c.state == constant(state)]
+    return [*found, Part(iexec, [*there, iexec.c.settled_at.is_(None)] if state == "submitted" else there)]
 
 
 def _either(
@@ -166,9 +228,10 @@ def _among(view: Listed, named: sa.Select[Any]) -> sa.ColumnElement[bool]:
     return sa.tuple_(*(view.c[name] for name in ("chain_id", "contract", "task_id"))).in_(named)
 
 
-def _younger() -> sa.ColumnElement[Any]:
-    """A time before which a solution was handed in, and so its task, if its window is over."""
+def _younger(view: Listed) -> sa.ColumnElement[bool]:
+    """That a solution was handed in, and so its task, before what can still be challenged."""
     c = [sa.column(name, sa.DateTime(timezone=True)) for name in ("now", "claim")]
     engines = sa.table("v_engines", *c, schema="arbius")
     forever = sa.cast(sa.literal("infinity"), sa.DateTime(timezone=True))
-    return sa.select(sa.func.max(sa.func.coalesce(engines.c.now - engines.c.claim, forever))).scalar_subquery()
+    newest = sa.select(sa.func.max(sa.func.coalesce(engines.c.now - engines.c.claim, forever))).scalar_subquery()
+    return view.c.submitted_at <= newest

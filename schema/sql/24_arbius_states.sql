@@ -84,6 +84,23 @@ COMMENT ON FUNCTION arbius.live_state(
     bigint, bytea, text, bytea, timestamptz, timestamptz, int, timestamptz, bigint
 ) IS 'State of a task at a time (NULL: the chain''s clock) and block (NULL: newest), and when its window or vote ends.';
 
+CREATE OR REPLACE FUNCTION arbius.longest_vote() RETURNS interval
+LANGUAGE sql STABLE
+AS $$
+    SELECT (p.vote + (v.yeas + v.nays) * p.extension)::float8 * interval '1 second'
+    FROM (
+        SELECT greatest(max(least(x.min_contestation_vote_period_time, 3e9)), 360) AS vote,
+               greatest(max(least(x.contestation_vote_extension_time, 3e4)), 10) AS extension
+        FROM arbius.parameters x
+    ) AS p
+    CROSS JOIN (
+        SELECT coalesce((SELECT max(c.yeas) FROM arbius.contestations c), 0) AS yeas,
+               coalesce((SELECT max(c.nays) FROM arbius.contestations c), 0) AS nays
+    ) AS v
+$$;
+COMMENT ON FUNCTION arbius.longest_vote() IS
+    'No vote on a contestation has taken or takes longer from its opening to its deadline, as arbius.live_state tells it.';
+
 CREATE OR REPLACE FUNCTION arbius.treasury(chain bigint, engine bytea, at_block bigint) RETURNS bytea
 LANGUAGE sql STABLE
 AS $$

@@ -40,7 +40,8 @@ SELECT 'arbius'::text AS network,
        CASE WHEN t.last_block <= (SELECT c.final_block FROM chain.chains c WHERE c.chain_id = t.chain_id)
             THEN 'final' ELSE 'pending' END AS finality,
        t.stage,
-       NULL::integer AS stage_number
+       NULL::integer AS stage_number,
+       t.ctid AS place
 FROM arbius.tasks t;
 COMMENT ON VIEW arbius.v_tasks IS 'Tasks of Arbius, as in analytics.tasks_by_stage.';
 
@@ -66,7 +67,8 @@ SELECT 'arbius'::text AS network,
        t.validator_fee + coalesce(t.validator_reward, 0) AS reward,
        'AIUS'::text AS reward_token,
        NULL::bigint AS round,
-       t.stage
+       t.stage,
+       t.ctid AS place
 FROM arbius.solutions t;
 COMMENT ON VIEW arbius.v_work IS
     'Solutions of Arbius, as in analytics.work. reward is unknown (NULL) before V5: no event tells it.';
@@ -90,7 +92,8 @@ SELECT 'arbius'::text AS network,
                                coalesce(t.blocktime, t.first_vote_at), t.yeas + t.nays, NULL, t.finished_block) s
        ) AS deadline,
        t.outcome,
-       t.finished_at AS settled_at
+       t.finished_at AS settled_at,
+       t.ctid AS place
 FROM arbius.contestations t;
 COMMENT ON VIEW arbius.v_disputes IS
     'Contestations of Arbius, as in analytics.disputes; leading counts the vote adder.';

@@ -85,7 +85,7 @@ SELECT 'iexec'::text AS network,
        analytics.hex(t.app) COLLATE "C" AS subject,
        t.fee::numeric AS fee,
        'RLC'::text AS fee_token,
-       t.fee / 1e9 AS fee_amount,
+       t.fee * 1e-9 AS fee_amount,
        t.start_time AS submitted_at,
        coalesce(t.finalized_at, t.claimed_at) AS finished_at,
        t.deal_block AS submitted_block,
@@ -93,7 +93,8 @@ SELECT 'iexec'::text AS network,
        CASE WHEN t.last_block <= (SELECT c.final_block FROM chain.chains c WHERE c.chain_id = t.chain_id)
             THEN 'final' ELSE 'pending' END AS finality,
        NULL::text AS stage,
-       t.status AS stage_number
+       t.status AS stage_number,
+       t.ctid AS place
 FROM iexec.tasks t;
 COMMENT ON VIEW iexec.v_tasks IS
     'Tasks of iExec, as in analytics.tasks_by_stage. submitter is who pays (the sponsor, or the requester): no event'
@@ -120,7 +121,8 @@ SELECT 'iexec'::text AS network,
        t.settled_at,
        t.reward::numeric AS reward,
        'RLC'::text AS reward_token,
-       NULL::bigint AS round
+       NULL::bigint AS round,
+       t.ctid AS place
 FROM iexec.contributions t;
 COMMENT ON VIEW iexec.v_work IS 'Contributions of iExec, as in analytics.work. reward is NULL when there was none.';
 

@@ -25,9 +25,15 @@ COMMENT ON VIEW analytics.tasks IS
 
 -- One stage with a collation of its own would give it to all, and then no filter on stages could use an index.
 CREATE OR REPLACE VIEW analytics.tasks_by_stage AS
-SELECT * FROM arbius.v_tasks
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality, t.stage, t.stage_number
+FROM arbius.v_tasks t
 UNION ALL
-SELECT * FROM iexec.v_tasks
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
+       t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
+       t.finality, t.stage, t.stage_number
+FROM iexec.v_tasks t
 UNION ALL
 SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.status, t.network_status, t.requester, t.submitter,
        t.subject, t.fee, t.fee_token, t.fee_amount, t.submitted_at, t.finished_at, t.submitted_block, t.last_block,
@@ -78,7 +84,9 @@ COMMENT ON VIEW analytics.payments IS
     'One row per movement of money that an event or a difference of two snapshots tells of. Amounts are in the smallest unit of the token.';
 
 CREATE OR REPLACE VIEW analytics.disputes AS
-SELECT * FROM arbius.v_disputes;
+SELECT t.network, t.chain, t.chain_id, t.contract, t.task_id, t.opened_by, t.against, t.opened_at, t.yeas, t.nays,
+       t.leading, t.deadline, t.outcome, t.settled_at
+FROM arbius.v_disputes t;
 COMMENT ON VIEW analytics.disputes IS
     'One row per contested piece of work, with the votes, who leads, and until when the vote runs.';
 

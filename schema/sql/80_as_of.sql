@@ -155,7 +155,7 @@ AS $$
            analytics.hex(CASE WHEN t.last_block <= $2 THEN t.payer ELSE p.payer END) COLLATE "C",
            analytics.hex(t.app) COLLATE "C",
            CASE WHEN t.last_block <= $2 THEN t.fee ELSE p.fee END::numeric, 'RLC'::text,
-           CASE WHEN t.last_block <= $2 THEN t.fee ELSE p.fee END / 1e9,
+           CASE WHEN t.last_block <= $2 THEN t.fee ELSE p.fee END * 1e-9,
            t.start_time,
            CASE WHEN t.last_block <= $2 THEN coalesce(t.finalized_at, t.claimed_at)
                 ELSE coalesce(p.finalized_at, p.claimed_at) END,

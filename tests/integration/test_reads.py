@@ -1,43 +1,42 @@
 """Pages of thousands of tasks: they hold what the whole view holds, and read little of it, whatever they are asked."""
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from indexer.query import ask, connect, latencies
-from indexer.query.asking import Query, made
-from indexer.query.filters import condition
+from indexer.query import ask, connect, latencies, near
+from indexer.query.asking import Query
+from indexer.query.filters import condition, parts
 from indexer.query.lists import Listing, page_of, rows
 from indexer.query.payments import reach_steps
 from indexer.store import database as db
-from schema.analytics import VIEWS
-from tests.bench.chain import ENGINE
+from schema.analytics import ORDER, VIEWS
+from tests.bench.chain import CHAIN_ID, ENGINE
 from tests.bench.filling import STEPS, fill, fill_iexec, watch
 from tests.integration.conftest import fresh_database
 
 TASKS = 4_000
 MOST = 700  # rows of one table that a page may read
-BIG = {
-    "transfer",
-    "lock",
-    "unlock",
-    "reward",
-    "seize",
-    "tasks",
-    "solutions",
-    "task_submitted",
-    "solution_submitted",
-    "solution_claimed",
-    "fees_paid",
-    "votes",
+BIG = {"tasks", "solutions", "task_submitted", "solution_submitted", "solution_claimed", "fees_paid"}
+MORE = {
+    "tasks": {"iexec.tasks", "iexec.orders_matched"},
+    "work": {"iexec.contributions"},
+    "disputes": {"contestations"},
+    "payments": {"votes", "iexec.transfer", "iexec.lock", "iexec.unlock", "iexec.reward", "iexec.seize"},
 }
+"""What else is large here, of the lists that it stands in."""
+FEW = 100  # in place of indexer.query.near.FEW: what is few among so few tasks
 # To read a small table whole is cheap: here it is as dear as that of millions. enable_seqscan = off would do, but
 # before PostgreSQL 18 its huge costs, which tables without an index have, hide all other differences.
-AS_IF_LARGE = "-c jit=off -c seq_page_cost=10 -c random_page_cost=10"
+AS_IF_LARGE = "-c jit=off -c seq_page_cost=10 -c random_page_cost=10 -c plan_cache_mode=force_generic_plan"
 NOBODY = "0x" + "ab" * 20
 STAKE, LOCKED = 7 * 10**18, 3 * 10**18
 
@@ -75,7 +74,45 @@ def _prepare(url: str) -> None:
             FROM arbius.tasks t WHERE t.task_id = s.task_id AND s.stage = 'solved'
         """
         psycopg.ClientCursor(connection).execute(facts, {"locked": LOCKED, "stake": STAKE})
+        made = psycopg.ClientCursor(connection)
+        (hub,) = connection.execute("SELECT address FROM iexec.lock LIMIT 1").fetchone() or (b"",)
+        made.execute(OTHERS, {"n": TASKS // 2, "chain": CHAIN_ID, "engine": bytes.fromhex(ENGINE[2:]), "hub": hub})
         connection.execute("ANALYZE")
+
+
+OTHERS = """
+    -- Tasks whose submission is not read.
+    UPDATE arbius.tasks SET blocktime = NULL, submitted_block = NULL, fee = NULL, model = NULL
+    WHERE task_id IN (SELECT task_id FROM arbius.tasks ORDER BY task_id LIMIT 5);
+    -- Contestations of tasks that are not read, too few votes of which are read to tell who lost.
+    INSERT INTO arbius.contestations (chain_id, address, task_id, validator, solver, blocktime, yeas, nays, finished_at,
+                                      vote_adder, outcome, finishes, last_block, last_at)
+    SELECT %(chain)s, %(engine)s, sha256(int8send(n)), substr(sha256(int8send(n %% 9)), 1, 20),
+           substr(sha256(int8send(n %% 11)), 1, 20), at, 1 + n %% 7, 1 + n %% 5, at + interval '1 hour', 0,
+           CASE WHEN n %% 7 > n %% 5 THEN 'succeeded' ELSE 'failed' END, 1, n, at
+    FROM (SELECT n, to_timestamp(1600000000 + 60 * n) AS at FROM generate_series(1, %(n)s / 2) AS n) AS x;
+    -- Deals of iExec, each of one task with one contribution, every tenth of which fails.
+    INSERT INTO iexec.orders_matched
+        (chain_id, block_number, log_index, block_hash, block_time, tx_hash, tx_index, address, dealid, app_hash,
+         dataset_hash, workerpool_hash, request_hash, volume)
+    SELECT %(chain)s, n / 4, n %% 4, '', to_timestamp(1600000000 + 60 * (n / 4)), '', 0, %(hub)s,
+           sha256(int8send(n)), '', '', '', '', 1
+    FROM generate_series(1, %(n)s) AS n;
+    INSERT INTO iexec.tasks
+        (chain_id, address, taskid, status, dealid, idx, start_time, deal_block, payer, requester, app, fee,
+         finalized_at, claimed_at, contribution_count, reopen_count, last_block, timeref)
+    SELECT %(chain)s, %(hub)s, sha256(int8send(-n)), CASE WHEN n %% 10 = 0 THEN 4 ELSE 3 END, sha256(int8send(n)), 0,
+           at, n / 4, substr(sha256(int8send(n %% 50)), 1, 20), substr(sha256(int8send(n %% 70)), 1, 20),
+           substr(sha256(int8send(n %% 20)), 1, 20), 1000 + n %% 500,
+           CASE WHEN n %% 10 > 0 THEN at + interval '1 hour' END, CASE WHEN n %% 10 = 0 THEN at + interval '1 day' END,
+           1, 0, n / 4 + 15, 3600
+    FROM (SELECT n, to_timestamp(1600000000 + 60 * (n / 4)) AS at FROM generate_series(1, %(n)s) AS n) AS x;
+    INSERT INTO iexec.contributions
+        (chain_id, address, taskid, worker, status, state, contributed_at, settled_at, reward, first_block, last_block)
+    SELECT chain_id, address, taskid, payer, 'PROVED', 'accepted', start_time + interval '1 minute',
+           coalesce(finalized_at, claimed_at), div(fee, 2), deal_block, last_block
+    FROM iexec.tasks
+"""
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +190,14 @@ ASKED: list[tuple[str, tuple[str, ...]]] = [
     ("stuck", ("reason=forfeited",)),
     ("stuck", ("account=<loser>",)),
     ("disputes", ("against=<loser>",)),
+    ("tasks", ("status=succeeded", "submitted_block<100")),
+    ("tasks", ("status=failed", "network=arbius", "fee>3900000000000000000")),
+    ("tasks", ("status=open", "last_block>990")),
+    ("tasks", ("fee>3900000000000000000", "finished_at<2023-11-15")),
+    ("tasks", ("submitted_block>=10", "submitted_block<12", "chain_id=42161")),
+    ("tasks", ("fee_amount>=1.5", "fee_amount<1.51", "owner!=<sender>")),
+    ("work", ("state=accepted", "reward<100000000000000000", "worker=<solver>")),
+    ("disputes", ("outcome!=succeeded", "yeas>3", "deadline<2020-09-13T13:00:00")),
     *((name, ()) for name in VIEWS),
 ]  # fmt: skip
 FULL = {("tasks", "network_status=forfeited"), ("work", "state=lost"), ("tasks", "finality=pending"),
@@ -190,22 +235,41 @@ AT_ONCE = [(name, filters) for name, filters in ASKED if not any(text.startswith
 
 
 @pytest.mark.parametrize(("name", "filters"), AT_ONCE, ids=[" ".join((name, *filters)) for name, filters in AT_ONCE])
-def test_a_page_reads_little(many: str, accounts: dict[str, str], name: str, filters: tuple[str, ...]) -> None:
-    listing = _listing(name, filters, accounts, limit=20)
-    with connect(many) as database:
-        reach = ask(database, Query(lambda: reach_steps(listing.filters))) if name == "payments" else None
-    statement = made(listing.query(reach=reach))
-    with psycopg.connect(many, options=AS_IF_LARGE) as connection:
+def test_a_page_reads_little(reads: "Reads", accounts: dict[str, str], name: str, filters: tuple[str, ...]) -> None:
+    assert reads(_listing(name, filters, accounts, limit=20)) == []
+
+
+Reads = Callable[[Listing], list[tuple[str, float]]]
+
+
+@pytest.fixture(scope="module")
+def reads(many: str, database: sa.Connection) -> Iterator[Reads]:
+    """Tells of which tables a page reads many rows, planned without a look at its values, as it is for readers."""
+    with psycopg.connect(many, options=AS_IF_LARGE, autocommit=True) as connection:
         cursor = psycopg.ClientCursor(connection)
-        explain = b"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) " + statement.text
-        ((plan,),) = cursor.execute(explain, statement.values).fetchone()  # type: ignore[misc]
-    assert [(table, count) for table, count in _read(plan["Plan"]) if table in BIG and count > MOST] == [], plan
+
+        def read(listing: Listing) -> list[tuple[str, float]]:
+            payments = listing.name == "payments"
+            reach = ask(database, Query(lambda: reach_steps(listing.filters))) if payments else None
+            asked = listing.query(reach=reach).compile(
+                dialect=PGDialect_asyncpg(), compile_kwargs={"render_postcompile": True}
+            )
+            values = [asked.params[name] for name in asked.positiontup or []]
+            cursor.execute("DEALLOCATE ALL")
+            cursor.execute(b"PREPARE page AS " + str(asked).encode())
+            execute = b"EXECUTE page" + (b"(" + b",".join([b"%s"] * len(values)) + b")" if values else b"")
+            cursor.execute(b"EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON, TIMING OFF) " + execute, values)
+            ((plan,),) = cursor.fetchone()  # type: ignore[misc]
+            big = BIG | MORE.get(listing.name, set())
+            return [(table, count) for table, count in _read(plan["Plan"]) if table in big and count > MOST]
+
+        yield read
 
 
 def _read(node: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if "Relation Name" in node:
         rows_read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-        yield node["Relation Name"], node["Actual Loops"] * rows_read
+        yield f"{node['Schema']}.{node['Relation Name']}".removeprefix("arbius."), node["Actual Loops"] * rows_read
     for part in node.get("Plans", []):
         yield from _read(part)
 
@@ -224,7 +288,113 @@ def test_pages_of_payments_hold_each_once_though_some_are_alike(
     assert len(found) > 333
 
 
+@pytest.mark.parametrize("how", ["=", "<=", ">="])
+def test_pages_of_what_few_or_many_rows_meet_follow_each_other(database: sa.Connection, how: str) -> None:
+    """Tasks whose submission is not read, which come last, included."""
+    block = database.scalar(sa.text("SELECT max(last_block) FROM arbius.tasks WHERE blocktime IS NULL"))
+    listing = Listing(
+        "tasks", (f"last_block{how}{block}", "network=arbius"), ("task_id", "submitted_at"), limit=100_000
+    )
+    together = rows(database, listing)
+    assert together[-1]["submitted_at"] is None
+    found, page = [], ask(database, page_of(replace(listing, limit=90 if how != "=" else 1)))
+    while page.rows:
+        found += page.rows
+        if page.next is None:
+            break
+        page = ask(database, page_of(replace(listing, limit=90 if how != "=" else 1, after=page.next)))
+    assert found == together
+
+
 def test_latencies_of_all_times_are_sums_of_what_they_are_of_any_time(database: sa.Connection) -> None:
     found = ask(database, latencies())
     assert found == ask(database, latencies(since=datetime(2000, 1, 1, tzinfo=UTC)))
     assert {row.measure for row in found} == {"submit_to_work", "submit_to_finish"}
+
+
+COMPARED: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+PAGE = 150  # more than FEW
+LARGE = ("tasks", "work", "disputes")
+ABSENT = {"chain": "nowhere", "network": "aidbox", "status": "cancelled"}
+CASES = ("oldest", "of iexec", "absent", "below", "above", "not oldest", "between")
+EACH = [(name, column.name, case) for name in LARGE for column in VIEWS[name].c for case in CASES]
+
+
+@pytest.fixture(scope="module")
+def whole(database: sa.Connection) -> dict[str, list[dict[str, Any]]]:
+    """All rows of the large views."""
+    return {name: [dict(row) for row in database.execute(sa.select(VIEWS[name])).mappings()] for name in LARGE}
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "FEW", FEW)
+
+
+@pytest.mark.parametrize(("name", "column", "case"), EACH, ids=[" ".join(case) for case in EACH])
+def test_a_filter_that_few_rows_pass_is_served_as_well(
+    database: sa.Connection, reads: Reads, whole: dict[str, list[dict[str, Any]]], name: str, column: str, case: str
+) -> None:
+    filters = _filters(whole[name], name, column, case)
+    if filters is None:
+        return  # these rows have no such value
+    expected = [row for row in whole[name] if all(_passes(row, *parts(text)) for text in filters)]
+    found = rows(database, Listing(name, filters, limit=PAGE))
+    if len(expected) > PAGE:
+        assert {*map(repr, found)} <= {*map(repr, expected)}
+        first = ORDER[name][0]
+        expected = sorted(expected, key=lambda row: (row[first] is not None, row[first]), reverse=True)[:PAGE]
+        assert [row[first] for row in found] == [row[first] for row in expected]
+    else:
+        assert sorted(map(repr, found)) == sorted(map(repr, expected))
+    assert found or case not in ("oldest", "of iexec")
+    assert reads(Listing(name, filters, limit=20)) == []
+
+
+def _filters(view: Sequence[dict[str, Any]], name: str, column: str, case: str) -> tuple[str, ...] | None:
+    of = [row for row in view if row["network"] == ("iexec" if case == "of iexec" else "arbius")]
+    known = [row for row in of if row[column] is not None]
+    if not known and case != "absent":
+        return None
+    first = ORDER[name][0]
+    oldest = min(known, key=lambda row: (row[first] is None, row[first]))[column] if known else 0
+    values = [row[column] for row in view if row[column] is not None]
+    text = str(oldest)
+    if case in ("oldest", "of iexec"):
+        return (f"{column}={text}",)
+    if case == "not oldest":
+        return (f"{column}!={text}",)
+    if isinstance(oldest, str):
+        return (f"{column}={ABSENT.get(column, NOBODY)}",) if case == "absent" else None
+    step: Any = timedelta(microseconds=1) if isinstance(oldest, datetime) else 1
+    if column == "fee_amount":
+        step = Decimal("1e-18")
+    least, most = min(values, default=oldest), max(values, default=oldest)
+    return {
+        "absent": (f"{column}={most + step}",),
+        "below": (f"{column}<{least}",),
+        "above": (f"{column}>{most}",),
+        "between": (f"{column}>{oldest}", f"{column}<{oldest + step}"),
+    }[case]
+
+
+def _passes(row: dict[str, Any], column: str, how: str, text: str) -> bool:
+    value = row[column]
+    if value is None:
+        return False
+    read = getattr(type(value), "fromisoformat", type(value))
+    return COMPARED[how](value, read(text))
+
+
+@pytest.mark.parametrize("name", [name for name in VIEWS if name not in (*LARGE, "payments")])
+def test_every_column_of_a_short_list_is_a_filter(database: sa.Connection, name: str) -> None:
+    every = [dict(row) for row in database.execute(sa.select(VIEWS[name])).mappings()]
+    for column in VIEWS[name].columns:
+        some = next((row[column.name] for row in every if row[column.name] is not None), None)
+        for how in () if some is None else ("=",) if isinstance(some, str) else ("=", ">"):
+            text = f"{column.name}{how}{some}"
+            found = rows(database, Listing(name, (text,), limit=100_000))
+            expected = [row for row in every if _passes(row, *parts(text))]
+            assert sorted(map(repr, found)) == sorted(map(repr, expected)), text
