@@ -12,7 +12,7 @@ from indexer.query import connect
 from indexer.query.asking import ask
 from indexer.query.lists import STATUSES, Listing, page_of, rows, tasks_by_status
 from indexer.query.task import find
-from schema.analytics import VIEWS, tasks, work
+from schema.analytics import ORDER, VIEWS, tasks, work
 from tests.bench.chain import CHAIN_ID
 
 TIMES = 5
@@ -61,9 +61,46 @@ def _pages(connection: sa.Connection, some: dict[str, str]) -> Figures:
     listings["page_by_finality=pending"] = Listing("tasks", ("finality=pending",))
     listings["page_by_worker"] = Listing("tasks", (f"worker={work['worker']}",))
     listings["page_of_worker_record"] = Listing("worker_records", (f"worker={work['worker']}",))
+    listings |= _rare(connection)
     for name, listing in listings.items():
         found[f"{name}_ms"] = _ms(lambda listing=listing: rows(connection, listing))  # type: ignore[misc]
     return found
+
+
+RARE = {
+    "tasks": "fee fee_amount finished_at submitted_block last_block",
+    "work": "reward settled_at",
+    "disputes": "yeas nays deadline settled_at",
+}  # columns that few rows share
+
+
+def _rare(connection: sa.Connection) -> dict[str, Listing]:
+    """Filters that few rows meet: the oldest one's value, all up to it, more than any has; two together."""
+    found = {}
+    for name, columns in RARE.items():
+        view, began = VIEWS[name], VIEWS[name].c[ORDER[name][0]]
+        for column in map(view.c.get, columns.split()):
+            assert column is not None
+            known = sa.select(column).where(
+                view.c.network == sa.text("'arbius'"), began.is_not(None), column.is_not(None)
+            )
+            oldest = connection.scalar(known.order_by(began).limit(1))
+            beyond = (
+                "2100-01-01"
+                if isinstance(column.type, sa.DateTime)
+                else 10**12
+                if isinstance(column.type, sa.BigInteger)
+                else 10**30
+            )
+            asked = f"={oldest}", f"<={oldest}", f"!={oldest}", f">{beyond}"
+            for how, what in zip(asked, ("=oldest", "<=oldest", "!=oldest", ">any"), strict=True):
+                found[f"page_of_{name}_by_{column.name}{what}"] = Listing(name, (f"{column.name}{how}",))
+    both = {
+        "status_and_submitted_block": ("status=succeeded", "submitted_block<=20"),
+        "network_and_fee": ("network=arbius", f"fee>{10**30}"),
+        "fee_and_finished_at": (f"fee<{3 * 10**15}", "finished_at<2023-11-15"),
+    }
+    return found | {f"page_by_{name}": Listing("tasks", filters) for name, filters in both.items()}
 
 
 def _past(connection: sa.Connection, task_id: str) -> Figures:
