@@ -73,6 +73,7 @@ AXES: dict[tuple[str, str], dict[str, Axis]] = {
 """Per list and network the columns by which an index finds rows."""
 UNIT = {"arbius": 10**18, "iexec": 10**9}
 ENDS = ("finished_at", "settled_at", "deadline")  # times that are not before the beginning
+IDLE = {"claimable": ("since",), "stuck": ("since", "until")}  # the same of these lists
 SUBMITTED: dict[str, sa.Table] = {
     "arbius": arbius.EVENTS["task_submitted"],
     "iexec": iexec.EVENTS["orders_matched"],
@@ -115,6 +116,12 @@ def times(name: str, view: Listed, network: str, filters: Sequence[str]) -> list
             if operator in FROM and column == "submitted_block":
                 found.append(began >= oldest)
     return found
+
+
+def idle_times(name: str, view: Listed, filters: Sequence[str]) -> list[Condition]:
+    """The same of accounts whose money waits: not since before their work or task began."""
+    ends = [(column, value) for column, operator, value in map(parts, filters) if operator in UPTO]
+    return [view.c.begun_at <= _value(view, column, value) for column, value in ends if column in IDLE.get(name, ())]
 
 
 def _of_block(

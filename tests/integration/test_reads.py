@@ -393,7 +393,7 @@ def test_every_column_of_a_short_list_is_a_filter(database: sa.Connection, name:
     every = [dict(row) for row in database.execute(sa.select(VIEWS[name])).mappings()]
     for column in VIEWS[name].columns:
         some = next((row[column.name] for row in every if row[column.name] is not None), None)
-        for how in () if some is None else ("=",) if isinstance(some, str) else ("=", ">"):
+        for how in () if some is None else ("=",) if isinstance(some, str) else ("=", ">", "<="):
             text = f"{column.name}{how}{some}"
             found = rows(database, Listing(name, (text,), limit=100_000))
             expected = [row for row in every if _passes(row, *parts(text))]
