@@ -308,6 +308,9 @@ def _sentence(fault: Any) -> str:
         return f"there is no key {place}{_nearest(str(parts[-1]), _keys(parts[:-1]))}"
     if fault["type"] == "missing":
         return f"{place} is missing."
+    if fault["type"] == "list_type":  # what was given may be secret
+        form = f"[[{parts[-1]}]]" if isinstance(fault["input"], dict) else f'{parts[-1]} = ["…"]'
+        return f"{place} can be several: write {form}."
     text = re.sub(r"^Value error, ", "", fault["msg"]).rstrip(".")
     return f"{place + ': ' if place else ''}{text}."
 

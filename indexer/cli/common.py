@@ -53,13 +53,14 @@ def demo_settings(chains: Sequence[Chain] = (), sources: Sequence[Source] = ()) 
 
 
 @contextlib.contextmanager
-def opened(settings: Settings, *, upgrade: bool = False) -> Iterator[Engine]:
+def opened(settings: Settings, *, upgrade: bool = False, lasting: bool = True) -> Iterator[Engine]:
     """An engine for the database of `settings`, with this version's schema.
 
     The embedded server is started when needed, upgraded, and stopped with its last user; another server is
-    upgraded only with `upgrade`. Raises DatabaseDown, DatabaseRefused, SetupFailed.
+    upgraded only with `upgrade`. What is not `lasting` need not outlive a crash of the machine. Raises DatabaseDown,
+    DatabaseRefused, SetupFailed.
     """
-    with _url(settings) as url:
+    with _url(settings, lasting) as url:
         engine = db.engine(url)
         try:
             if upgrade or not (settings.database.url or migrate.is_current(engine)):
@@ -71,9 +72,9 @@ def opened(settings: Settings, *, upgrade: bool = False) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def _url(settings: Settings) -> Iterator[str]:
+def _url(settings: Settings, lasting: bool) -> Iterator[str]:
     if settings.database.url:
         yield settings.database.url.get_secret_value()
     else:
-        with server.using(settings.database.data_dir) as running:
+        with server.using(settings.database.data_dir, fast=not lasting) as running:
             yield running.url

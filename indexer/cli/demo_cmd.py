@@ -4,7 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -39,14 +39,17 @@ def run_demo(*, tasks: int = 200, seed: int = 1, until_synced: bool = False) -> 
     )
     from indexer.devnet import aidbox, koii  # solders takes a while to import
 
-    with _devnet(tasks, seed) as chain, koii.live(seed) as k2, aidbox.live(seed) as clinic:
+    with _devnet(tasks, seed) as (chain, end), koii.live(seed) as k2, aidbox.live(seed) as clinic:
         settings = _settings(chain, k2, clinic, aidbox.CLIENT, aidbox.SECRET)
-        with opened(settings) as engine:
+        with opened(settings, lasting=False) as engine:  # it begins from empty each time, and Ctrl-C is to end it soon
             err.print(
                 f"demo: chain at {chain['rpc']}, Koii at {k2}, Aidbox at {clinic}, database at {where(engine)}; "
                 "look at it with `taskscan db shell`"
             )
-            run_cmd.start(settings, engine, until_synced=until_synced, count_tasks=True)
+            try:
+                run_cmd.start(settings, engine, until_synced=until_synced, count_tasks=True)
+            finally:
+                end()  # while the database does
 
 
 def _settings(chain: dict[str, Any], k2: str, clinic: str, client_id: str, secret: str) -> Settings:
@@ -73,8 +76,11 @@ def _settings(chain: dict[str, Any], k2: str, clinic: str, client_id: str, secre
 
 
 @contextlib.contextmanager
-def _devnet(tasks: int, seed: int) -> Iterator[dict[str, Any]]:
-    """The local chain in a process of its own; it ends when its standard input closes, so also when we are killed."""
+def _devnet(tasks: int, seed: int) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """The local chain in a process of its own, and what tells it to end.
+
+    It ends when its standard input closes, so also when we are killed.
+    """
     DEMO_DATA.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "indexer.devnet", "--seed", str(seed), "--tasks", str(tasks), "--live", "1.0"]
     command += ["--ledger", str(DEMO_DATA / "ledger.json")]
@@ -86,7 +92,7 @@ def _devnet(tasks: int, seed: int) -> Iterator[dict[str, Any]]:
         line = process.stdout.readline()
         if not line:
             raise SetupFailed("The local chain did not start; what it said stands above.")
-        yield json.loads(line)
+        yield json.loads(line), process.terminate
     finally:
         _end(process)
 

@@ -96,7 +96,8 @@ def _table(jobs: list["Job"]) -> Table:
 
 def _cells(job: "Job", network: str) -> list[str]:
     p = job.progress
-    share = f" ({100 * p.blocks_done / p.blocks_total:.1f} %)" if p.blocks_total else ""
+    # Second looks are among the blocks that are done.
+    share = f" ({min(100.0, 100 * p.blocks_done / p.blocks_total):.1f} %)" if p.blocks_total else ""
     return [
         f"{network} @ {p.chain}",
         f"{p.head:,}" if p.head is not None else "-",

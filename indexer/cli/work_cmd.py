@@ -61,7 +61,7 @@ def worker(
 
     Example: taskscan worker --queue http://10.0.0.5:8700
     """
-    settings = _of_worker(config)
+    settings = _with_database(config, "A worker")
     client = _client(settings, queue)
     with opened(settings) as engine:
         _run(lambda: _work(settings, engine, client, with_parent))
@@ -73,7 +73,7 @@ def serve(config: ConfigOption = None, listen: ListenOption = "127.0.0.1:8700") 
 
     Example: taskscan queue serve --listen 0.0.0.0:8700
     """
-    settings = _of_worker(config)
+    settings = _with_database(config, "The queue")
     host, port = place_of(listen)
     with opened(settings) as engine:
         _run(lambda: _serve(engine, host, port, settings.queue.keep_days))
@@ -93,7 +93,7 @@ def client(
 
     if not name.isprintable() or ":" in name or not 0 < len(name) <= clients.LONGEST:
         raise UsageError("The id of a client is a short text without a colon.")
-    with opened(_of_worker(config)) as engine, in_words(engine), engine.begin() as connection:
+    with opened(_with_database(config, "The queue")) as engine, in_words(engine), engine.begin() as connection:
         if not remove:
             print(clients.add(connection, name))
         elif not clients.remove(connection, name):
@@ -115,13 +115,13 @@ def _configured(config: Path | None) -> Chosen:
     return chosen
 
 
-def _of_worker(config: Path | None) -> Settings:
-    """The configuration, or where there is none what the environment says: a worker needs no more."""
+def _with_database(config: Path | None, who: str) -> Settings:
+    """The configuration, or where there is none what the environment says: worker and queue need no more."""
     if find_file(config) is None and os.environ.get("TASKSCAN_DATABASE_URL"):
         return build({}, "the environment")
     chosen = choose(config)
     if chosen.demo:
-        raise UsageError("A worker needs a database: set TASKSCAN_DATABASE_URL, or name it by --config FILE.")
+        raise UsageError(f"{who} needs a database: set TASKSCAN_DATABASE_URL, or name it by --config FILE.")
     return chosen.settings
 
 

@@ -52,7 +52,8 @@ async def named(settings: Settings, given: str) -> list[Second]:
         found = [Second(chain, rpc) for chain in _evm(settings) for rpc in chain.http if _name(rpc) == given]
         if not found:
             names = ", ".join(sorted({_name(rpc) for chain in _evm(settings) for rpc in chain.http}))
-            raise UsageError(f"No [[chains]] entry has the provider {given}: give its URL, or one of {names}.")
+            configured = f", or one of {names}" if names else ""
+            raise UsageError(f"No [[chains]] entry has the provider {given}: give its URL{configured}.")
         return found
     if not given.startswith(("http://", "https://")):
         raise UsageError("The URL of a second provider begins with http:// or https://.")

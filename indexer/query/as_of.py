@@ -38,7 +38,7 @@ def resolve_steps(text: str, chain: str | None = None) -> Steps[list[Past]]:
     Raises UsageError for what is neither and for a block where several chains are meant, NotFound for a chain that is
     not there, NotCovered for what is not read.
     """
-    known = yield from _chains(chain)
+    known = yield from chains_named(chain)
     by_block = text.isdecimal()
     if by_block and len(known) != 1:
         names = ", ".join(row["name"] for row in known)
@@ -79,7 +79,7 @@ def known_at_steps(text: str, chain: str | None = None, task: str | None = None)
     Koii's snapshots and Aidbox's versions are not taken back by reorgs, so only EVM chains are asked. Raises UsageError
     for what is no time and for another kind of chain, NotFound for a chain that is not there.
     """
-    known = [row["chain_id"] for row in (yield from _chains(chain)) if row["kind"] == "evm"]
+    known = [row["chain_id"] for row in (yield from chains_named(chain)) if row["kind"] == "evm"]
     if not known:
         raise UsageError("What was known at a time is kept of EVM chains only; --as-of works for the others.")
     columns = [sa.column(column.name, column.type) for column in tasks.c]
@@ -88,8 +88,8 @@ def known_at_steps(text: str, chain: str | None = None, task: str | None = None)
     return sa.union_all(*parts).subquery("tasks")
 
 
-def _chains(name: str | None) -> Steps[list[Row]]:
-    """Name, chain_id and kind by name: of the chain `name` alone where one is given."""
+def chains_named(name: str | None) -> Steps[list[Row]]:
+    """Name, chain_id and kind by name: of the chain `name` alone where one is given. Raises NotFound."""
     rows = yield sa.select(chains.c.name, chains.c.chain_id, chains.c.kind).order_by(chains.c.name)
     if name is not None and name not in (row["name"] for row in rows):
         there = ", ".join(row["name"] for row in rows) or "none"

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from indexer.errors import UsageError
-from indexer.query.as_of import known_at_steps, newest, one_of, resolve_steps, tasks_at
+from indexer.query.as_of import chains_named, known_at_steps, newest, one_of, resolve_steps, tasks_at
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of, works_of
 from indexer.query.payments import Reach, parts_of_payments, reach_steps
 from indexer.query.places import Part, parts_of, wanted
 from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts
-from schema.chain import chains
 
 __all__ = ["STATUSES", "Listing", "Page", "listed", "nearest_or_fail", "page_of", "rows", "tasks_by_status"]
 
@@ -101,7 +100,7 @@ def rows(connection: sa.Connection, listing: Listing) -> list[Row]:
 
 
 def page_of(listing: Listing) -> Query[Page]:
-    """The rows of `listing` and where the next page begins. Raises UsageError."""
+    """The rows of `listing` and where the next page begins. Raises UsageError and its kinds."""
 
     def steps() -> Steps[Page]:
         query = listing.query()  # mistakes in names are told first
@@ -113,9 +112,7 @@ def page_of(listing: Listing) -> Query[Page]:
             found = yield may_refuse(listing.query([(yield from known_at_steps(listing.known_at, chain))]))
         else:
             here = listing if chain is None else (yield from _of_chain(listing, chain))
-            if here is None:
-                found = []
-            elif listing.name == "tasks" and worker is not None:
+            if listing.name == "tasks" and worker is not None:
                 found = yield from _worked_on(here, worker)
             elif listing.name == "payments":
                 found = yield here.query(reach=(yield from reach_steps(here.filters)))
@@ -128,13 +125,15 @@ def page_of(listing: Listing) -> Query[Page]:
     return Query(steps)
 
 
-def _of_chain(listing: Listing, chain: str) -> Steps[Listing | None]:
-    """The same by the chain's number, by which the planner knows how many rows it has; None: there is no such chain."""
-    if chain.endswith("*") or "chain_id" not in VIEWS[listing.name].c:
+def _of_chain(listing: Listing, chain: str) -> Steps[Listing]:
+    """The same by the chain's number, by which the planner knows how many rows it has. Raises NotFound."""
+    if chain.endswith("*"):
         return listing
-    found = yield sa.select(chains.c.chain_id).where(chains.c.name == chain)
+    (found,) = yield from chains_named(chain)
+    if "chain_id" not in VIEWS[listing.name].c:
+        return listing
     others = [text for text in listing.filters if text != f"chain={chain}"]
-    return replace(listing, filters=(*others, f"chain_id={found[0]['chain_id']}")) if found else None
+    return replace(listing, filters=(*others, f"chain_id={found['chain_id']}"))
 
 
 def _worked_on(listing: Listing, worker: str) -> Steps[list[Row]]:

@@ -138,6 +138,7 @@ def test_lists_and_tasks_are_shown_as_of_a_block_and_a_time(whole: tuple[str, st
             (lambda: rows(connection, Listing("tasks", as_of="yesterday")), "neither a block number nor a time"),
             (lambda: rows(connection, Listing("work", as_of="120")), "Only tasks"),
             (lambda: rows(connection, Listing("tasks", ("chain=none",), as_of="120")), "There is no chain"),
+            (lambda: rows(connection, Listing("workers", ("chain=none",))), "There is no chain 'none' in the database"),
             (lambda: find(connection, young[0]["task_id"], "120"), "did not exist"),
         ):
             with pytest.raises(UsageError, match=words):

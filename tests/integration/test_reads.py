@@ -157,7 +157,6 @@ ASKED: list[tuple[str, tuple[str, ...]]] = [
     ("tasks", ("finality=pending", "submitter=<sender>")),
     ("tasks", ("chain=bench", "subject=0x*")),
     ("tasks", ("chain=ben*", "status=failed")),
-    ("tasks", ("chain=nowhere",)),
     ("tasks", ("chain_id=7",)),
     ("tasks", ("contract=<nobody>",)),
     ("tasks", ("contract=<engine>", "submitter=<sender>")),

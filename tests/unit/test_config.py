@@ -163,7 +163,7 @@ def test_a_misspelt_key_is_told_with_the_nearest_right_one(wrong: dict[str, Any]
         (chain(chain_id=2**63), "chains[0].chain_id: Input should be less than or equal to 9223372036854775807"),
         (chain(name="Arbitrum One"), "chains[0].name: a name consists of lower-case letters, digits and dashes"),
         (chain(clock="sun"), "chains[0].clock: Input should be 'wall' or 'head'"),
-        (chain(rpc="https://a"), "chains[0].rpc: Input should be a valid list"),
+        (chain(rpc="https://a"), 'chains[0].rpc can be several: write rpc = ["…"].'),
         (chain(rpc=["rpc.example"]), "chains[0].rpc[0].url: an RPC URL begins with http://"),
         (chain(rpc=["https://[::1"]), "chains[0].rpc[0].url: an RPC URL begins with http://"),
         (chain(rpc=["https://a:99999"]), "chains[0].rpc[0].url: an RPC URL begins with http://"),
@@ -186,7 +186,7 @@ def test_a_misspelt_key_is_told_with_the_nearest_right_one(wrong: dict[str, Any]
         (tree(chains=[{"name": "one", "kind": "k2"}]), "iexec needs a chain of kind evm, but one is of kind k2."),
         (tree(chains=[{"name": "one"}]), "chains[0]: chain_id is missing."),
         (source(addresses=["0x12"]), "sources[0].addresses[0]: '0x12' is not an address: 0x and 40 hexadecimal digits"),
-        (source(addresses=HUB), "sources[0].addresses: Input should be a valid list"),
+        (source(addresses=HUB), "sources[0].addresses can be several: write addresses = "),
         (source(start_block=-1), "sources[0].start_block: Input should be greater than or equal to 0"),
         (
             source(evidence="hope"),
@@ -201,7 +201,7 @@ def test_a_misspelt_key_is_told_with_the_nearest_right_one(wrong: dict[str, Any]
         (tree(database={"url": ""}), "database.url: a database URL begins with postgresql://"),
         (tree(database={"data_dir": ""}), "database.data_dir: a folder is needed, such as .taskscan."),
         (tree(database=3), "database: Input should be a valid dictionary"),
-        (tree(chains=CHAIN), "chains: Input should be a valid list"),
+        (tree(chains=CHAIN), "chains can be several: write [[chains]]."),
     ],
     ids=lambda item: item[:60] if isinstance(item, str) else "",
 )
