@@ -106,7 +106,7 @@ def _rest(name: str, filters: Sequence[str], works: int | None) -> Callable[...,
         others = [view.c.network.not_in([*map(constant, (*taken, *apart))])] if taken or apart else []
         return [
             *(Part(each, conditions_of(each, filters, works)) for each in views),
-            Part(view, [*conditions, *others]),
+            Part(view, [*conditions, *others], near.idle_times(name, view, filters)),
         ]
 
     return rest
