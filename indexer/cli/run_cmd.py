@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -69,7 +68,6 @@ async def _until_signal(
 ) -> None:  # fmt: skip
     from indexer.ingest import run as ingest  # web3 takes a second to import, and only this command needs it
 
-    gc.freeze()  # what is loaded stays: to look through it again would stop everything for a tenth of a second
     jobs: list[Job] = []
     work = asyncio.ensure_future(
         ingest.run(
