@@ -1,6 +1,6 @@
 """Schema `arbius`: the events of the engines and of the router, and the folds that make entities of them."""
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 
 from indexer.networks.arbius.events import ROLES
 from schema import arbius_entities as entities
@@ -52,6 +52,14 @@ for _event, _by in (
 
 paid_by(EVENTS["validator_deposit"], None, ["addr", "validator"], ["amount"])
 paid_by(EVENTS["validator_withdraw"], None, ["addr", "to"], ["amount"])
+
+_FEES, _REWARDS = EVENTS["fees_paid"].c, EVENTS["rewards_paid"].c
+Index("ix_fees_paid_validator_fee", _FEES.validator_fee)
+Index("ix_fees_paid_of_model", _FEES.model_fee - _FEES.treasury_fee)
+_OF_TREASURY = text("remaining_fee + (treasury_fee - validator_fee)")
+Index("ix_fees_paid_of_treasury", _OF_TREASURY, _table=EVENTS["fees_paid"])
+for _reward in (_REWARDS.validator_reward, _REWARDS.task_owner_reward, _REWARDS.treasury_reward):
+    Index(None, _reward)
 
 FOLDS: tuple[Fold, ...] = (
     Fold(entities.parameters, "since_block"),

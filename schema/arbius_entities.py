@@ -77,6 +77,7 @@ Index("ix_tasks_fee", tasks.c.fee, tasks.c.blocktime)
 Index("ix_tasks_last_block", tasks.c.last_block)
 FINISHED = func.coalesce(tasks.c.finished_at, tasks.c.claimed_at, tasks.c.retracted_at)
 Index("ix_tasks_ended", FINISHED, postgresql_where=FINISHED.is_not(None))  # written once a task
+Index("ix_tasks_refunded_fee", tasks.c.fee, postgresql_where=text("outcome = 'succeeded'"))
 _SUGGESTED = text("stage = 'solved' AND solution_blocktime IS NULL")  # contested before the solution was read
 Index("ix_tasks_suggested", tasks.c.last_at, postgresql_where=_SUGGESTED)
 
@@ -135,6 +136,7 @@ REWARD = solutions.c.validator_fee + func.coalesce(solutions.c.validator_reward,
 Index("ix_solutions_reward", REWARD, solutions.c.blocktime, postgresql_where=text("validator_fee IS NOT NULL"))
 _STAKED = "stake > 0::numeric"  # in many engines no solution locks one: no page may look for it in all of them
 Index("ix_solutions_staked", solutions.c.blocktime, postgresql_where=text(_STAKED))
+Index("ix_solutions_stake", solutions.c.stake, postgresql_where=text(_STAKED))
 _BACK = text(f"{_STAKED} AND (paid_at IS NOT NULL OR claimed OR outcome = 'failed')")
 Index("ix_solutions_released", _RELEASED, postgresql_where=_BACK)
 _DEFENDED = text(f"{_STAKED} AND NOT claimed AND (paid_at IS NOT NULL OR outcome = 'failed')")
@@ -224,7 +226,7 @@ vote_payments = entity(
 Index("ix_vote_payments_kind", vote_payments.c.kind, vote_payments.c.block_time)
 Index("ix_vote_payments_voter_hex", hex_text(vote_payments.c.voter), vote_payments.c.kind, vote_payments.c.block_time)
 Index("ix_vote_payments_task_id_hex", hex_text(vote_payments.c.task_id))
-Index(None, vote_payments.c.amount)
+Index("ix_vote_payments_kind_amount", vote_payments.c.kind, vote_payments.c.amount)
 
 models = entity(
     metadata,

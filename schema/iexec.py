@@ -28,9 +28,9 @@ EVENTS = event_tables(metadata, "iexec", ROLES, _UNITS)
 
 _NOBODY = r"'\x0000000000000000000000000000000000000000'::bytea"
 _MOVED = " AND ".join(f'"{side}" <> {there}' for side in ("from", "to") for there in (_NOBODY, "address"))
-paid_by(EVENTS["transfer"], f'"from" = {_NOBODY}', ["to"], [], "minted")
-paid_by(EVENTS["transfer"], f'"to" = {_NOBODY}', ["from"], [], "burned")
-paid_by(EVENTS["transfer"], _MOVED, ["from", "to"], [], "moved")
+paid_by(EVENTS["transfer"], f'"from" = {_NOBODY}', ["to"], ["value"], "minted")
+paid_by(EVENTS["transfer"], f'"to" = {_NOBODY}', ["from"], ["value"], "burned")
+paid_by(EVENTS["transfer"], _MOVED, ["from", "to"], ["value"], "moved")
 for _name in ("lock", "unlock", "reward", "seize", "deposit", "deposit_for", "withdraw"):
-    paid_by(EVENTS[_name], None, ["owner", "target"] if _name == "deposit_for" else ["owner"], [])
+    paid_by(EVENTS[_name], None, ["owner", "target"] if _name == "deposit_for" else ["owner"], ["amount"])
 paid_by(EVENTS["faulty_contribution"], None, [], [])

@@ -15,7 +15,7 @@ from indexer.errors import UsageError
 from indexer.query.as_of import chains_named, known_at_steps, newest, one_of, resolve_steps, tasks_at
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of, works_of
-from indexer.query.payments import Reach, parts_of_payments, reach_steps
+from indexer.query.payments import Narrowed, narrowed_steps, parts_of_payments
 from indexer.query.places import Part, parts_of, wanted
 from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts
 
@@ -55,19 +55,19 @@ class Listing:
         *,
         upto: datetime | None = None,
         works: int | None = None,
-        reach: Sequence[Reach] | None = None,
+        known: Narrowed | None = None,
     ) -> sa.Select[Any]:
         """The query, of `past` instead of the view where given: the names, then what its order goes by.
 
-        `upto`: there is nothing later. `works`: of the filter `worker` only so many newest works count. `reach`: where
-        and when payments of the blocks asked for can be. Raises UsageError for unknown names and values.
+        `upto`: there is nothing later. `works`: of the filter `worker` only so many newest works count. `known`: where
+        payments can be. Raises UsageError for unknown names and values.
         """
         names = self.names
         if (self.as_of or self.known_at) is not None and self.name != "tasks":
             raise UsageError("Only tasks are known as of the past: `query tasks --as-of …` or `--known-at …`.")
         one_of(self.as_of, self.known_at)
         if past is None and self.name == "payments":
-            return _newest(parts_of_payments(self.filters, reach), names, self)
+            return _newest(parts_of_payments(self.filters, known), names, self)
         if past is None:
             return _newest(parts_of(self.name, self.filters, works), names, self)
         parts = [Part(then, [condition(then, text) for text in self.filters]) for then in past]
@@ -115,7 +115,7 @@ def page_of(listing: Listing) -> Query[Page]:
             if listing.name == "tasks" and worker is not None:
                 found = yield from _worked_on(here, worker)
             elif listing.name == "payments":
-                found = yield here.query(reach=(yield from reach_steps(here.filters)))
+                found = yield here.query(known=(yield from narrowed_steps(here.filters)))
             else:
                 found = yield query if here is listing else here.query()
         names = listing.names

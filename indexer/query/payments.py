@@ -4,8 +4,10 @@ Each arm of those views has constant words for what pays (`source_event`) and fo
 filter leaves arms out.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -48,6 +50,13 @@ TOKEN = {"arbius": "AIUS", "iexec": "RLC"}
 FURTHEST = 2**63 - 1
 
 
+FEW = 300
+"""Payments of an amount that are looked up one by one; where there are more, a page that goes by time finds some."""
+LARGEST = 10**100  # no amount is above it
+Arm = tuple[str, str, str]  # source_event, kind and to_role, which are constant in an arm of a view
+RETRACTED: Arm = ("TaskRetracted", "refund", "account")
+
+
 class Reach(NamedTuple):
     """From when to when a network pays on a chain in the blocks that are asked for."""
 
@@ -82,12 +91,77 @@ def _blocks(filters: Sequence[str]) -> tuple[int, int]:
     return first, last
 
 
-def parts_of_payments(filters: Sequence[str], reach: Sequence[Reach] | None = None) -> list[Part]:
+class Amounts(NamedTuple):
+    """Where payments of the amounts asked for can be in a network: in arms with few, at these times, and in others."""
+
+    least: int
+    most: int
+    few: Sequence[Arm]
+    times: Sequence[datetime]
+    many: Sequence[Arm]
+
+
+class Narrowed(NamedTuple):
+    """What is known of where payments can be; None: everywhere."""
+
+    reach: Sequence[Reach] | None = None
+    amounts: Mapping[str, Amounts] | None = None
+
+
+def narrowed_steps(filters: Sequence[str]) -> Steps[Narrowed]:
+    """Where the payments of the filters can be, as far as that has to be looked up. Raises UsageError."""
+    reach = yield from reach_steps(filters)
+    return Narrowed(reach, (yield from _amount_steps(filters)))
+
+
+def _amount_steps(filters: Sequence[str]) -> Steps[Mapping[str, Amounts] | None]:
+    least, most = _amounts(filters)
+    if (least, most) == (0, LARGEST):
+        return None
+    names = "network", "source_event", "kind", "to_role", "block_time"
+    told = sa.func.analytics.paying_amounts(sa.cast(least, sa.Numeric), sa.cast(most, sa.Numeric), FEW + 1)
+    paying = told.table_valued(*names)
+    rows = yield sa.select(*(paying.c[name] for name in names))
+    times: dict[str, dict[Arm, list[datetime]]] = {"arbius": {}, "iexec": {}}
+    for network, *arm, at in (row.values() for row in rows):
+        times[network].setdefault((arm[0], arm[1], arm[2]), []).append(at)
+    found = {}
+    for network, arms in times.items():
+        few = {arm: at for arm, at in arms.items() if len(at) <= FEW}
+        many = [arm for arm in arms if arm not in few] + ([RETRACTED] if network == "arbius" else [])
+        found[network] = Amounts(least, most, list(few), sorted({at for known in few.values() for at in known}), many)
+    return found
+
+
+def _amounts(filters: Sequence[str]) -> tuple[int, int]:
+    """The least and the largest amount that pass the filters: whole numbers. Raises UsageError."""
+    least, most = 0, LARGEST
+    for name, operator, value in map(parts, filters):
+        if not _bounds_amount(name, operator, value):
+            continue
+        number = Decimal(str(value_of(payments.c.amount, value)))
+        if operator in ("=", ">", ">="):
+            least = max(least, math.floor(number) + 1 if operator == ">" else math.ceil(number))
+        if operator in ("=", "<", "<="):
+            most = min(most, math.ceil(number) - 1 if operator == "<" else math.floor(number))
+    return least, most
+
+
+def _bounds_amount(name: str, operator: str, value: str) -> bool:
+    return name == "amount" and operator != "!=" and not (operator == "=" and value.endswith("*"))
+
+
+def parts_of_payments(filters: Sequence[str], known: Narrowed | None = None) -> list[Part]:
     """The payments that pass the filters, in parts that share none. Raises UsageError."""
+    reach, amounts = known or Narrowed()
     found: list[Part] = []
     for network in NETWORKS:
         there = [None] if reach is None or network == "koii" else [x for x in reach if x.network == network]
-        found += [part for at in there for part in _of_network(network, filters, at)]
+        if amounts is None or network == "koii":
+            found += [part for at in there for part in _of_network(network, filters, at)]
+        else:
+            others = [text for text in filters if not _bounds_amount(*parts(text))]
+            found += _by_amount([part for at in there for part in _of_network(network, others, at)], amounts[network])
     return found or [Part(payments, [sa.false()], timed=True)]
 
 
@@ -148,3 +222,27 @@ def _at_times_of(view: Listed, task: str) -> sa.ColumnElement[bool]:
     named = sa.table("v_paid_tasks", *columns, schema="iexec")
     times = sa.select(named.c.block_time).where(named.c.taskid == raw(task)).scalar_subquery()
     return view.c.block_time == sa.any_(sa.func.array(times, type_=sa.ARRAY(sa.DateTime(timezone=True))))
+
+
+def _by_amount(found: Sequence[Part], amounts: Amounts) -> list[Part]:
+    """The parts, each where an amount is seldom and where it is not; what has no time is looked through as it is."""
+    narrowed = []
+    for part in found:
+        amount = part.view.c.amount
+        bounds = sa.literal(amounts.least, sa.Numeric()), sa.literal(amounts.most, sa.Numeric())
+        if not part.timed:
+            narrowed.append(part._replace(wanted=[*part.wanted, amount.between(*bounds)]))
+            continue
+        if amounts.few:
+            at = sa.literal(list(amounts.times), sa.ARRAY(sa.DateTime(timezone=True)))
+            there = [_one_of(part.view, amounts.few), part.view.c.block_time == sa.any_(at), amount.between(*bounds)]
+            narrowed.append(part._replace(wanted=[*part.wanted, *there]))
+        if amounts.many:
+            by_time = (amount + 0).between(*bounds)  # not by an index on amounts: it would give millions to be sorted
+            narrowed.append(part._replace(wanted=[*part.wanted, _one_of(part.view, amounts.many), by_time]))
+    return narrowed
+
+
+def _one_of(view: Listed, arms: Sequence[Arm]) -> sa.ColumnElement[bool]:
+    columns = [view.c[name] for name in ("source_event", "kind", "to_role")]
+    return sa.or_(*(sa.and_(*(c == constant(word) for c, word in zip(columns, arm, strict=True))) for arm in arms))

@@ -76,3 +76,141 @@ SELECT e.ref, e.block_time FROM iexec.reward e
 UNION ALL
 SELECT e.ref, e.block_time FROM iexec.seize e;
 COMMENT ON VIEW iexec.v_paid_tasks IS 'When events name a task in blocks in which iexec.v_payments may have payments of it.';
+
+CREATE OR REPLACE FUNCTION analytics.paying_amounts(low numeric, high numeric, few integer)
+RETURNS TABLE (network text, source_event text, kind text, to_role text, block_time timestamptz)
+LANGUAGE sql STABLE
+AS $$
+    (SELECT 'arbius'::text, 'FeesPaid'::text, 'fee'::text, 'account'::text, t.block_time
+     FROM arbius.fees_paid t
+     WHERE t.validator_fee BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'FeesPaid'::text, 'fee'::text, 'unknown'::text, t.block_time
+     FROM arbius.fees_paid t
+     WHERE t.model_fee - t.treasury_fee BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'FeesPaid'::text, 'fee'::text, 'treasury'::text, t.block_time
+     FROM arbius.fees_paid t
+     WHERE t.remaining_fee + (t.treasury_fee - t.validator_fee) BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'RewardsPaid'::text, 'reward'::text, 'account'::text, t.block_time
+     FROM arbius.rewards_paid t
+     WHERE t.validator_reward BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'RewardsPaid'::text, 'reward'::text, 'unknown'::text, t.block_time
+     FROM arbius.rewards_paid t
+     WHERE t.task_owner_reward BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'RewardsPaid'::text, 'reward'::text, 'treasury'::text, t.block_time
+     FROM arbius.rewards_paid t
+     WHERE t.treasury_reward BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'TaskSubmitted'::text, 'stake'::text, 'contract'::text, t.blocktime
+     FROM arbius.tasks t
+     WHERE t.fee BETWEEN greatest($1, 1) AND $2 AND t.blocktime IS NOT NULL LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ContestationVoteFinish'::text, 'refund'::text, 'account'::text, t.finished_at
+     FROM arbius.tasks t
+     WHERE t.fee BETWEEN greatest($1, 1) AND $2 AND t.outcome = 'succeeded' LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'SolutionSubmitted'::text, 'stake'::text, 'contract'::text, t.blocktime
+     FROM arbius.solutions t
+     WHERE t.stake BETWEEN greatest($1, 1) AND $2 AND t.stake > 0 AND t.blocktime IS NOT NULL LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'SolutionClaimed'::text, 'unstake'::text, 'account'::text, coalesce(t.paid_at, t.claimed_at, t.finished_at)
+     FROM arbius.solutions t
+     WHERE t.stake BETWEEN greatest($1, 1) AND $2 AND t.stake > 0 AND t.claimed LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ContestationVoteFinish'::text, 'unstake'::text, 'account'::text, coalesce(t.paid_at, t.claimed_at, t.finished_at)
+     FROM arbius.solutions t
+     WHERE t.stake + 0 BETWEEN greatest($1, 1) AND $2 AND t.stake > 0 AND NOT t.claimed AND (t.paid_at IS NOT NULL OR t.outcome = 'failed') LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ContestationVoteFinish'::text, 'slash'::text, 'account'::text, t.finished_at
+     FROM arbius.solutions t
+     WHERE t.stake + 0 BETWEEN greatest($1, 1) AND $2 AND t.stake > 0 AND t.outcome = 'succeeded' LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ContestationVote'::text, 'stake'::text, 'contract'::text, t.block_time
+     FROM arbius.vote_payments t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 AND t.kind = 'stake' LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ContestationVoteFinish'::text, 'slash'::text, 'unknown'::text, t.block_time
+     FROM arbius.vote_payments t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 AND t.kind = 'slash' LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ContestationVoteFinish'::text, 'unstake'::text, 'account'::text, t.block_time
+     FROM arbius.vote_payments t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 AND t.kind = 'unstake' LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ContestationVoteFinish'::text, 'award'::text, 'account'::text, t.block_time
+     FROM arbius.vote_payments t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 AND t.kind = 'award' LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ValidatorDeposit'::text, 'deposit'::text, 'account'::text, t.block_time
+     FROM arbius.validator_deposit t
+     WHERE t.amount BETWEEN $1 AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'ValidatorWithdraw'::text, 'withdraw'::text, 'account'::text, t.block_time
+     FROM arbius.validator_withdraw t
+     WHERE t.amount BETWEEN $1 AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Transfer'::text, 'deposit'::text, 'account'::text, t.block_time
+     FROM iexec.transfer t
+     WHERE t.value BETWEEN greatest($1, 1) AND $2 AND iexec.is_zero(t."from") LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Transfer'::text, 'withdraw'::text, 'account'::text, t.block_time
+     FROM iexec.transfer t
+     WHERE t.value BETWEEN greatest($1, 1) AND $2 AND iexec.is_zero(t."to") LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Transfer'::text, 'transfer'::text, 'account'::text, t.block_time
+     FROM iexec.transfer t
+     WHERE t.value BETWEEN greatest($1, 1) AND $2 AND NOT iexec.is_zero(t."from") AND NOT iexec.is_zero(t."to")
+       AND t."from" <> t.address AND t."to" <> t.address LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Transfer'::text, 'transfer'::text, 'contract'::text, t.block_time
+     FROM iexec.gifts t
+     WHERE t.value BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Lock'::text, 'stake'::text, 'contract'::text, t.block_time
+     FROM iexec.lock t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Unlock'::text, 'unstake'::text, 'account'::text, t.block_time
+     FROM iexec.unlock t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Unlock'::text, 'refund'::text, 'account'::text, t.block_time
+     FROM iexec.unlock t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Reward'::text, 'reward'::text, 'account'::text, t.block_time
+     FROM iexec.reward t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Seize'::text, 'fee'::text, 'contract'::text, t.block_time
+     FROM iexec.seize t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Seize'::text, 'unstake'::text, 'contract'::text, t.block_time
+     FROM iexec.seize t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Seize'::text, 'slash'::text, 'contract'::text, t.block_time
+     FROM iexec.seize t
+     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Deposit'::text, 'deposit'::text, 'account'::text, t.block_time
+     FROM iexec.deposit t
+     WHERE t.amount BETWEEN $1 AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'DepositFor'::text, 'deposit'::text, 'account'::text, t.block_time
+     FROM iexec.deposit_for t
+     WHERE t.amount BETWEEN $1 AND $2 LIMIT $3)
+    UNION ALL
+    (SELECT 'iexec'::text, 'Withdraw'::text, 'withdraw'::text, 'account'::text, t.block_time
+     FROM iexec.withdraw t
+     WHERE t.amount BETWEEN $1 AND $2 LIMIT $3)
+$$;
+-- `+ 0`: few solutions were contested, and millions can have locked the same.
+COMMENT ON FUNCTION analytics.paying_amounts(numeric, numeric, integer) IS
+    'When amounts from `low` to `high` were paid, by what, and in which role of the receiver: at most `few` of each. Some'
+    ' may not be of payments. Refunds of retracted tasks are left out: their amounts are computed.';

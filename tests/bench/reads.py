@@ -56,6 +56,14 @@ def _pages(connection: sa.Connection, some: dict[str, str]) -> Figures:
     for name in ("from_address", "to_address"):
         for what, who in (("worker", work["worker"]), ("contract", some["contract"]), ("nobody", NOBODY)):
             listings[f"page_of_payments_{name}_{what}"] = Listing("payments", (f"{name}={who}",))
+    for name, further in (
+        ("to_address", "kind=reward"),
+        ("to_address", "kind=award"),
+        ("from_address", f"block_time<{middle}"),
+    ):
+        listings[f"page_of_payments_{name}_{further}"] = Listing("payments", (f"{name}={work['worker']}", further))
+    for word in ("kind=slash", "kind=award", "kind=withdraw", "source_event=TaskRetracted", "token=RLC"):
+        listings[f"page_of_payments_{word}"] = Listing("payments", (word,))
     listings["page_by_task_id"] = Listing("tasks", (f"task_id={some['task_id'][:9]}*",))
     listings["page_by_submitted_at"] = Listing("tasks", (f"submitted_at<{middle}",))
     listings["page_by_finality=pending"] = Listing("tasks", ("finality=pending",))
@@ -71,6 +79,7 @@ RARE = {
     "tasks": "fee fee_amount finished_at submitted_block last_block",
     "work": "reward settled_at",
     "disputes": "yeas nays deadline settled_at",
+    "payments": "amount block task_id",
 }  # columns that few rows share
 
 
