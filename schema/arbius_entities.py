@@ -78,6 +78,7 @@ Index("ix_tasks_last_block", tasks.c.last_block)
 FINISHED = func.coalesce(tasks.c.finished_at, tasks.c.claimed_at, tasks.c.retracted_at)
 Index("ix_tasks_ended", FINISHED, postgresql_where=FINISHED.is_not(None))  # written once a task
 Index("ix_tasks_refunded_fee", tasks.c.fee, postgresql_where=text("outcome = 'succeeded'"))
+Index("ix_tasks_retracted_fee", tasks.c.fee, postgresql_where=text("retracted_at IS NOT NULL"))
 _SUGGESTED = text("stage = 'solved' AND solution_blocktime IS NULL")  # contested before the solution was read
 Index("ix_tasks_suggested", tasks.c.last_at, postgresql_where=_SUGGESTED)
 

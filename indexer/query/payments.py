@@ -48,13 +48,10 @@ PAYING: dict[str, dict[str, tuple[str, ...]]] = {
 """Network -> kind -> events that pay so."""
 TOKEN = {"arbius": "AIUS", "iexec": "RLC"}
 FURTHEST = 2**63 - 1
-
-
-FEW = 300
+FEW = 2_000
 """Payments of an amount that are looked up one by one; where there are more, a page that goes by time finds some."""
 LARGEST = 10**100  # no amount is above it
 Arm = tuple[str, str, str]  # source_event, kind and to_role, which are constant in an arm of a view
-RETRACTED: Arm = ("TaskRetracted", "refund", "account")
 
 
 class Reach(NamedTuple):
@@ -128,7 +125,7 @@ def _amount_steps(filters: Sequence[str]) -> Steps[Mapping[str, Amounts] | None]
     found = {}
     for network, arms in times.items():
         few = {arm: at for arm, at in arms.items() if len(at) <= FEW}
-        many = [arm for arm in arms if arm not in few] + ([RETRACTED] if network == "arbius" else [])
+        many = [arm for arm in arms if arm not in few]
         found[network] = Amounts(least, most, list(few), sorted({at for known in few.values() for at in known}), many)
     return found
 
@@ -238,8 +235,9 @@ def _by_amount(found: Sequence[Part], amounts: Amounts) -> list[Part]:
             there = [_one_of(part.view, amounts.few), part.view.c.block_time == sa.any_(at), amount.between(*bounds)]
             narrowed.append(part._replace(wanted=[*part.wanted, *there]))
         if amounts.many:
-            by_time = (amount + 0).between(*bounds)  # not by an index on amounts: it would give millions to be sorted
-            narrowed.append(part._replace(wanted=[*part.wanted, _one_of(part.view, amounts.many), by_time]))
+            # So the planner takes most rows to pass, and goes by time: else it reads and sorts millions.
+            beyond = (amount < bounds[0]).is_not(True), (amount > bounds[1]).is_not(True), amount.is_not(None)
+            narrowed.append(part._replace(wanted=[*part.wanted, _one_of(part.view, amounts.many), *beyond]))
     return narrowed
 
 

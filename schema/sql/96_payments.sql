@@ -77,6 +77,13 @@ UNION ALL
 SELECT e.ref, e.block_time FROM iexec.seize e;
 COMMENT ON VIEW iexec.v_paid_tasks IS 'When events name a task in blocks in which iexec.v_payments may have payments of it.';
 
+CREATE OR REPLACE VIEW arbius.v_retraction_shares AS
+SELECT coalesce(p.retraction_fee_percentage, 1e17) AS kept FROM arbius.parameters p
+UNION
+SELECT 1e17;
+COMMENT ON VIEW arbius.v_retraction_shares IS
+    'Parts of a fee that an engine keeps, or has kept, when a task is retracted (arbius.retraction_fee); 1e18 is 100 %.';
+
 CREATE OR REPLACE FUNCTION analytics.paying_amounts(low numeric, high numeric, few integer)
 RETURNS TABLE (network text, source_event text, kind text, to_role text, block_time timestamptz)
 LANGUAGE sql STABLE
@@ -112,6 +119,20 @@ AS $$
     (SELECT 'arbius'::text, 'ContestationVoteFinish'::text, 'refund'::text, 'account'::text, t.finished_at
      FROM arbius.tasks t
      WHERE t.fee BETWEEN greatest($1, 1) AND $2 AND t.outcome = 'succeeded' LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'TaskRetracted'::text, 'refund'::text, 'account'::text, t.retracted_at
+     FROM arbius.v_retraction_shares p
+     CROSS JOIN LATERAL ( -- LIMIT: by the index on fees for each share
+         SELECT x.retracted_at FROM arbius.tasks x
+         WHERE x.retracted_at IS NOT NULL
+           AND x.fee BETWEEN greatest(div($1 * 1e18, 1e18 - p.kept), 1) AND div(($2 + 1) * 1e18, 1e18 - p.kept)
+         LIMIT $3) AS t
+     WHERE p.kept < 1e18 LIMIT $3)
+    UNION ALL
+    (SELECT 'arbius'::text, 'TaskRetracted'::text, 'refund'::text, 'account'::text, t.retracted_at
+     FROM arbius.tasks t
+     WHERE t.retracted_at IS NOT NULL AND $1 <= 0
+       AND EXISTS (SELECT FROM arbius.v_retraction_shares p WHERE p.kept >= 1e18) LIMIT $3)
     UNION ALL
     (SELECT 'arbius'::text, 'SolutionSubmitted'::text, 'stake'::text, 'contract'::text, t.blocktime
      FROM arbius.solutions t
@@ -213,4 +234,4 @@ $$;
 -- `+ 0`: few solutions were contested, and millions can have locked the same.
 COMMENT ON FUNCTION analytics.paying_amounts(numeric, numeric, integer) IS
     'When amounts from `low` to `high` were paid, by what, and in which role of the receiver: at most `few` of each. Some'
-    ' may not be of payments. Refunds of retracted tasks are left out: their amounts are computed.';
+    ' may not be of payments.';

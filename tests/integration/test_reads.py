@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from indexer.query import ask, connect, latencies, near
+from indexer.query import ask, connect, latencies, near, payments
 from indexer.query.asking import Query
 from indexer.query.filters import condition, parts
 from indexer.query.lists import Listing, page_of, rows
@@ -33,7 +33,7 @@ MORE = {
     "payments": {"votes", "iexec.transfer", "iexec.lock", "iexec.unlock", "iexec.reward", "iexec.seize"},
 }
 """What else is large here, of the lists that it stands in."""
-FEW = 100  # in place of indexer.query.near.FEW: what is few among so few tasks
+FEW = 100  # what is few among so few tasks
 # To read a small table whole is cheap: here it is as dear as that of millions. enable_seqscan = off would do, but
 # before PostgreSQL 18 its huge costs, which tables without an index have, hide all other differences.
 AS_IF_LARGE = "-c jit=off -c seq_page_cost=10 -c random_page_cost=10 -c plan_cache_mode=force_generic_plan"
@@ -255,8 +255,8 @@ def reads(many: str, database: sa.Connection) -> Iterator[Reads]:
         cursor = psycopg.ClientCursor(connection)
 
         def read(listing: Listing) -> list[tuple[str, float]]:
-            payments = listing.name == "payments"
-            known = ask(database, Query(lambda: narrowed_steps(listing.filters))) if payments else None
+            is_paid = listing.name == "payments"
+            known = ask(database, Query(lambda: narrowed_steps(listing.filters))) if is_paid else None
             asked = listing.query(known=known).compile(
                 dialect=PGDialect_asyncpg(), compile_kwargs={"render_postcompile": True}
             )
@@ -337,6 +337,7 @@ def whole(database: sa.Connection) -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near, "FEW", FEW)
+    monkeypatch.setattr(payments, "FEW", 3 * FEW)
 
 
 @pytest.mark.parametrize(("name", "column", "case"), EACH, ids=[" ".join(case) for case in EACH])

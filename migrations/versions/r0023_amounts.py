@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0024"
-down_revision = "0023"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
@@ -19,6 +19,7 @@ INDEXES: tuple[tuple[str, str, str, str, str | None], ...] = (
       for name in ("validator_reward", "task_owner_reward", "treasury_reward")),
     ("arbius", "solutions", "stake", "stake", "stake > 0::numeric"),
     ("arbius", "tasks", "refunded_fee", "fee", "outcome = 'succeeded'"),
+    ("arbius", "tasks", "retracted_fee", "fee", "retracted_at IS NOT NULL"),
     ("arbius", "vote_payments", "kind_amount", "kind, amount", None),
     ("iexec", "gifts", "value", "value", None),
     ("iexec", "transfer", "minted_value", "value", f'"from" = {NOBODY}'),
