@@ -28,6 +28,12 @@ from indexer.store.store import Store
 RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
 needs_recordings = pytest.mark.skipif(not RECORDINGS.is_dir(), reason="no folder ../shared/recordings here")
 
+PAYING = frozenset((
+    "arbius.fees_paid", "arbius.rewards_paid", "arbius.validator_deposit", "arbius.validator_withdraw",
+    "iexec.transfer", "iexec.lock", "iexec.unlock", "iexec.reward", "iexec.seize", "iexec.deposit",
+    "iexec.deposit_for", "iexec.withdraw", "iexec.faulty_contribution",
+))  # fmt: skip
+"""Event tables that payments are read from, page by page: they alone have more than one index besides the key."""
 FIXED = {"chain_id", "block_number", "log_index", "block_hash", "block_time", "tx_hash", "tx_index", "address"}
 
 

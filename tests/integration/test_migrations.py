@@ -25,7 +25,7 @@ from indexer.store import database as db
 from indexer.store import migrate
 from schema import SCHEMAS
 from tests.integration.conftest import fresh_database
-from tests.support import FIXED, event_tables
+from tests.support import FIXED, PAYING, event_tables
 
 REVISIONS = [found.revision for found in ScriptDirectory(Path(migrations.__file__).parent).walk_revisions()][::-1]
 HEAD = REVISIONS[-1]
@@ -76,13 +76,6 @@ def opened(url: str) -> Iterator[Engine]:
 
 
 COUNTS = ("day_counts", "worker_counts", "worker_days", "task_sums", "vote_payments", "gifts")  # made anew by upgrades
-PAYING = (
-    "arbius.fees_paid", "arbius.rewards_paid", "arbius.validator_deposit",
-    "arbius.validator_withdraw", "iexec.transfer", "iexec.lock", "iexec.unlock", "iexec.reward", "iexec.seize",
-    "iexec.deposit", "iexec.deposit_for", "iexec.withdraw", "iexec.faulty_contribution",
-)  # fmt: skip
-"""Event tables that payments are read from, page by page."""
-
 EARLIER = (
     "CREATE FUNCTION arbius.recount() RETURNS void LANGUAGE sql AS ''",
     "CREATE FUNCTION iexec.recount() RETURNS void LANGUAGE sql AS ''",
