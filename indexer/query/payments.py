@@ -66,7 +66,7 @@ class Reach(NamedTuple):
 def reach_steps(filters: Sequence[str]) -> Steps[list[Reach] | None]:
     """Where and when the blocks of the filters pay; None: no filter bounds them. Time follows the block, and indexes
     are by time. Raises UsageError."""
-    first, last = _blocks(filters)
+    first, last = _bounds(filters, "block", FURTHEST)
     if (first, last) == (0, FURTHEST):
         return None
     times = sa.func.analytics.paying_times(first, last).table_valued("network", "chain_id", "since", "until")
@@ -74,18 +74,22 @@ def reach_steps(filters: Sequence[str]) -> Steps[list[Reach] | None]:
     return [Reach(**row) for row in found]
 
 
-def _blocks(filters: Sequence[str]) -> tuple[int, int]:
-    """The first and the last block that pass the filters. Raises UsageError."""
-    first, last = 0, FURTHEST
-    for name, operator, value in map(parts, filters):
-        if name != "block" or operator == "!=" or (operator == "=" and value.endswith("*")):
+def _bounds(filters: Sequence[str], name: str, most: int) -> tuple[int, int]:
+    """The least and the largest whole number from 0 to `most` that the filters let a column have. Raises UsageError."""
+    low, high = 0, most
+    for column, operator, value in map(parts, filters):
+        if not _bounded(name, column, operator, value):
             continue
-        number = int(str(value_of(payments.c.block, value)))
+        number = Decimal(str(value_of(payments.c[name], value)))
         if operator in ("=", ">", ">="):
-            first = max(first, number + (operator == ">"))
+            low = max(low, math.floor(number) + 1 if operator == ">" else math.ceil(number))
         if operator in ("=", "<", "<="):
-            last = min(last, number - (operator == "<"))
-    return first, last
+            high = min(high, math.ceil(number) - 1 if operator == "<" else math.floor(number))
+    return low, high
+
+
+def _bounded(name: str, column: str, operator: str, value: str) -> bool:
+    return column == name and operator != "!=" and not (operator == "=" and value.endswith("*"))
 
 
 class Amounts(NamedTuple):
@@ -112,7 +116,7 @@ def narrowed_steps(filters: Sequence[str]) -> Steps[Narrowed]:
 
 
 def _amount_steps(filters: Sequence[str]) -> Steps[Mapping[str, Amounts] | None]:
-    least, most = _amounts(filters)
+    least, most = _bounds(filters, "amount", LARGEST)
     if (least, most) == (0, LARGEST):
         return None
     names = "network", "source_event", "kind", "to_role", "block_time"
@@ -130,24 +134,6 @@ def _amount_steps(filters: Sequence[str]) -> Steps[Mapping[str, Amounts] | None]
     return found
 
 
-def _amounts(filters: Sequence[str]) -> tuple[int, int]:
-    """The least and the largest amount that pass the filters: whole numbers. Raises UsageError."""
-    least, most = 0, LARGEST
-    for name, operator, value in map(parts, filters):
-        if not _bounds_amount(name, operator, value):
-            continue
-        number = Decimal(str(value_of(payments.c.amount, value)))
-        if operator in ("=", ">", ">="):
-            least = max(least, math.floor(number) + 1 if operator == ">" else math.ceil(number))
-        if operator in ("=", "<", "<="):
-            most = min(most, math.ceil(number) - 1 if operator == "<" else math.floor(number))
-    return least, most
-
-
-def _bounds_amount(name: str, operator: str, value: str) -> bool:
-    return name == "amount" and operator != "!=" and not (operator == "=" and value.endswith("*"))
-
-
 def parts_of_payments(filters: Sequence[str], known: Narrowed | None = None) -> list[Part]:
     """The payments that pass the filters, in parts that share none. Raises UsageError."""
     reach, amounts = known or Narrowed()
@@ -157,7 +143,7 @@ def parts_of_payments(filters: Sequence[str], known: Narrowed | None = None) -> 
         if amounts is None or network == "koii":
             found += [part for at in there for part in _of_network(network, filters, at)]
         else:
-            others = [text for text in filters if not _bounds_amount(*parts(text))]
+            others = [text for text in filters if not _bounded("amount", *parts(text))]
             found += _by_amount([part for at in there for part in _of_network(network, others, at)], amounts[network])
     return found or [Part(payments, [sa.false()], timed=True)]
 

@@ -75,7 +75,6 @@ def upgrade() -> None:
     _index("arbius", "vote_payments", "kind", ["kind", "block_time"])
     _index("arbius", "vote_payments", "voter_hex", [_hex("voter"), "kind", "block_time"])
     _index("arbius", "vote_payments", "task_id_hex", [_hex("task_id")])
-    _index("arbius", "vote_payments", "amount", ["amount"])
     _index("iexec", "gifts", "block_time", ["block_time"])
     _index("iexec", "gifts", "from_hex", [_hex("from"), "block_time"])
     _index("arbius", "solutions", "validator_rewarded", [_hex("validator"), RELEASED], "rewarded_log_index IS NOT NULL")

@@ -31,7 +31,6 @@ INDEXES: tuple[tuple[str, str, str, str, str | None], ...] = (
 
 
 def upgrade() -> None:
-    op.drop_index("ix_vote_payments_amount", "vote_payments", schema="arbius")
     for schema, table, name, what, where in INDEXES:
         only = sa.text(where) if where else None
         op.create_index(
@@ -40,6 +39,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.create_index("ix_vote_payments_amount", "vote_payments", ["amount"], schema="arbius")
     for schema, table, name, *_ in INDEXES:
         op.drop_index(f"ix_{table}_{name}", table, schema=schema)

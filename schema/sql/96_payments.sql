@@ -195,29 +195,17 @@ AS $$
      FROM iexec.lock t
      WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
     UNION ALL
-    (SELECT 'iexec'::text, 'Unlock'::text, 'unstake'::text, 'account'::text, t.block_time
-     FROM iexec.unlock t
-     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
-    UNION ALL
-    (SELECT 'iexec'::text, 'Unlock'::text, 'refund'::text, 'account'::text, t.block_time
-     FROM iexec.unlock t
-     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    (SELECT 'iexec'::text, 'Unlock'::text, k.kind, 'account'::text, t.block_time
+     FROM (SELECT x.block_time FROM iexec.unlock x WHERE x.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3) AS t
+     CROSS JOIN (VALUES ('unstake'::text), ('refund')) AS k (kind))
     UNION ALL
     (SELECT 'iexec'::text, 'Reward'::text, 'reward'::text, 'account'::text, t.block_time
      FROM iexec.reward t
      WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
     UNION ALL
-    (SELECT 'iexec'::text, 'Seize'::text, 'fee'::text, 'contract'::text, t.block_time
-     FROM iexec.seize t
-     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
-    UNION ALL
-    (SELECT 'iexec'::text, 'Seize'::text, 'unstake'::text, 'contract'::text, t.block_time
-     FROM iexec.seize t
-     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
-    UNION ALL
-    (SELECT 'iexec'::text, 'Seize'::text, 'slash'::text, 'contract'::text, t.block_time
-     FROM iexec.seize t
-     WHERE t.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3)
+    (SELECT 'iexec'::text, 'Seize'::text, k.kind, 'contract'::text, t.block_time
+     FROM (SELECT x.block_time FROM iexec.seize x WHERE x.amount BETWEEN greatest($1, 1) AND $2 LIMIT $3) AS t
+     CROSS JOIN (VALUES ('fee'::text), ('unstake'), ('slash')) AS k (kind))
     UNION ALL
     (SELECT 'iexec'::text, 'Deposit'::text, 'deposit'::text, 'account'::text, t.block_time
      FROM iexec.deposit t
