@@ -76,6 +76,7 @@ AS $$
 DECLARE
     job work.jobs;
     full_keys text[] := '{}';
+    has_place boolean;
 BEGIN
     WHILE at_most > 0 LOOP
         SELECT * INTO job FROM work.jobs j
@@ -84,14 +85,18 @@ BEGIN
         ORDER BY j.turn LIMIT 1
         FOR UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
-        -- Whoever counts what is running must be the only one, or two would take the last place at once.
-        IF job.concurrency_key IS NOT NULL AND (
-            NOT pg_try_advisory_xact_lock(hashtextextended(job.concurrency_key, 7))
-            OR (SELECT count(*) >= job.concurrency_limit FROM work.jobs j
-                WHERE j.concurrency_key = job.concurrency_key AND j.status IN ('requested', 'in-progress'))
-        ) THEN
-            full_keys := full_keys || job.concurrency_key;
-            CONTINUE;
+        IF job.concurrency_key IS NOT NULL THEN
+            -- Whoever counts what is running must be the only one, or two would take the last place at once. The count
+            -- is a statement of its own: one that also took the lock would count by a snapshot from before the lock.
+            has_place := pg_try_advisory_xact_lock(hashtextextended(job.concurrency_key, 7));
+            IF has_place THEN
+                SELECT count(*) < job.concurrency_limit INTO has_place FROM work.jobs j
+                WHERE j.concurrency_key = job.concurrency_key AND j.status IN ('requested', 'in-progress');
+            END IF;
+            IF NOT has_place THEN
+                full_keys := full_keys || job.concurrency_key;
+                CONTINUE;
+            END IF;
         END IF;
         UPDATE work.jobs j SET status = 'requested', exec_id = gen_random_uuid()::text,
             due_at = clock_timestamp() + j.requested_to_start_timeout * interval '1 millisecond'

@@ -6,11 +6,16 @@ Time passes by SQL, for the queue's only clock is the database's.
 import asyncio
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy.engine import Engine
 
+from indexer.store import database as db
+from indexer.work.jobs import create
+from indexer.work.params import Create
 from tests.integration.queue_support import Http, engine, http, queue_of
 
 __all__ = ["engine", "http"]
@@ -154,7 +159,9 @@ async def test_jobs_are_handed_out_in_order_each_to_one_caller(http: Http, engin
 
 async def test_never_more_at_once_than_the_limit_allows(http: Http, engine: Engine) -> None:
     for n in range(12):
-        await http.create(params={"site": "ab"[n % 2]}, concurrencyLimit=2, concurrencyPath=["site"])
+        await http.create(
+            params={"site": "ab"[n % 2]}, concurrencyLimit=2, concurrencyPath=["site"], requestedToStartTimeout=600_000
+        )
     running: list[dict[str, Any]] = []
     async with queue_of(engine, http.login) as other:
         for _ in range(3):
@@ -165,6 +172,30 @@ async def test_never_more_at_once_than_the_limit_allows(http: Http, engine: Engi
     await http.call("success", id=running[0]["id"], execId=running[0]["execId"])
     (one,) = await http.poll(maxBatchSize=5)
     assert one["params"] == running[0]["params"], "the place of the one that ended"
+
+
+def test_no_place_is_given_twice_to_many_who_ask_all_the_time(migrated: str) -> None:
+    """Whoever gets the lock of those that came before must count what they took, not what was there before them."""
+    engine = db.engine(migrated)
+    with engine.begin() as connection:
+        for n in range(12):
+            create(connection, Create(id=f"job{n}", definition="test/job", concurrency_limit=1), "us")
+    engine.dispose()
+
+    def asks(_: int) -> list[int]:
+        """How many jobs were out each time that one was handed out here; each is given back at once."""
+        seen: list[int] = []
+        with psycopg.connect(migrated, autocommit=True) as connection:
+            for _ in range(2000):
+                for (mine,) in connection.execute("SELECT (work.take(ARRAY['test/job'], 2, 'us')).id").fetchall():
+                    out = connection.execute("SELECT count(*) FROM work.jobs WHERE status = 'requested'").fetchone()
+                    seen += out or ()
+                    connection.execute("UPDATE work.jobs SET status = 'ready', due_at = NULL WHERE id = %s", [mine])
+        return seen
+
+    with ThreadPoolExecutor(6) as threads:
+        seen = [n for each in threads.map(asks, range(6)) for n in each]
+    assert set(seen) == {1}
 
 
 async def test_a_long_poll_is_woken_by_a_job_that_another_server_takes_in(http: Http, engine: Engine) -> None:
