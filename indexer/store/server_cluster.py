@@ -59,7 +59,12 @@ _SETTINGS: Mapping[str, str] = {
 _TELLING = re.compile("FATAL|PANIC|ERROR|error:|could not|HINT")
 
 # For tests: only a crash of the whole machine destroys such a cluster, kill -9 does not.
-_FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+_FAST: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "max_wal_size": "512MB",  # without whole pages more of it only fills the disk
+}
 
 
 def identity(home: Home) -> tuple[int, str] | None:
