@@ -56,6 +56,7 @@ def upgrade(target: Engine, revision: str = "head") -> None:
     refuse_newer(target)
     with in_words(target), target.begin() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+        _run_script(connection, script("keep_writers_out.sql"))
         command.upgrade(_config(connection), revision)
         if revision == "head":
             _finish(connection)
@@ -120,6 +121,7 @@ def downgrade(target: Engine, revision: str) -> None:
     """Go back to `revision` (`-1`: one step), in one transaction. Views go: they fit the newest tables only."""
     with in_words(target), target.begin() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+        _run_script(connection, script("keep_writers_out.sql"))
         _run_script(connection, script("drop_views.sql"))
         try:
             command.downgrade(_config(connection), revision)

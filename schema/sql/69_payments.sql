@@ -1,8 +1,5 @@
 -- What payments are made of that no single event tells, kept by triggers.
 
--- Writers take their group first, then events, then entities: an upgrade waits for them here, before it locks any of these.
-LOCK TABLE chain.groups IN EXCLUSIVE MODE;
-
 CREATE OR REPLACE FUNCTION arbius.settle(chains bigint[], engines bytea[], tasks bytea[]) RETURNS void
 LANGUAGE sql
 AS $$

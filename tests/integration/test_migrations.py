@@ -371,6 +371,31 @@ def test_two_upgrades_at_the_same_time(database: str, fresh: list[Any]) -> None:
     assert made(database) == fresh
 
 
+def test_an_upgrade_waits_for_who_writes_before_it_touches_what_he_needs(migrated: str) -> None:
+    """One of the two would be given up otherwise. Who learns of facts locks his chain, then entities one by one."""
+    with opened(migrated) as engine, psycopg.connect(migrated) as writer, psycopg.connect(migrated) as other:
+        writer.execute("SELECT FROM chain.chains FOR NO KEY UPDATE")
+        writer.execute("UPDATE arbius.tasks SET fee = fee")
+        failures: list[BaseException] = []
+
+        def upgrade() -> None:
+            try:
+                migrate.upgrade(engine)
+            except BaseException as error:
+                failures.append(error)
+
+        going = threading.Thread(target=upgrade)
+        going.start()
+        waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        while going.is_alive() and not other.execute(waits).fetchall():
+            other.rollback()
+            going.join(0.02)
+        writer.execute("UPDATE arbius.contestations SET slash_amount = slash_amount")
+        writer.commit()
+        going.join()
+        assert failures == []
+
+
 def test_a_read_only_database_is_refused_in_one_sentence(database: str) -> None:
     name = sql.Identifier(database.rsplit("/", 1)[1])
     with psycopg.connect(database, autocommit=True) as connection:
