@@ -104,7 +104,7 @@ LANGUAGE sql STABLE
 AS $$
     WITH voted AS (
         SELECT c.chain_id, c.address, c.task_id, x.voter, c.slash_amount, c.outcome, c.submitted_block,
-               c.finished_block, c.finished_log_index, c.finished_at, x.block_number, x.log_index, x.blocktime,
+               c.finished_block, c.finished_log_index, c.finished_at, c.last_block, x.block_number, x.log_index, x.blocktime,
                x.yea = (c.outcome = 'succeeded') AS won,
                row_number() OVER (PARTITION BY c.chain_id, c.address, c.task_id, x.yea
                                   ORDER BY x.block_number, x.log_index) - 1 AS n,
@@ -130,7 +130,7 @@ AS $$
     SELECT v.chain_id, v.address, v.task_id, v.voter, p.kind, f.block_number, f.log_index, f.block_time, p.amount
     FROM voted v
     JOIN arbius.contestation_vote_finish f ON f.chain_id = v.chain_id AND f.address = v.address AND f.id = v.task_id
-        AND v.n >= f.start_idx AND v.n < f.end_idx
+        AND v.n >= f.start_idx AND v.n < f.end_idx AND f.block_number <= v.last_block -- no others are folded yet
     CROSS JOIN LATERAL (VALUES
         ('unstake', v.slash_amount),
         ('award', CASE WHEN v.submitted_block IS NULL THEN 0 -- votes may be missing

@@ -19,34 +19,33 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     changed record := coalesce(NEW, OLD);
-    task bytea;
 BEGIN
-    IF TG_TABLE_NAME = 'contestation_vote_finish' THEN
-        task := changed.id;
-    ELSE
-        task := changed.task_id;
-    END IF;
-    PERFORM arbius.settle(ARRAY[changed.chain_id], ARRAY[changed.address], ARRAY[task])
+    PERFORM arbius.settle(ARRAY[changed.chain_id], ARRAY[changed.address], ARRAY[changed.task_id])
     WHERE EXISTS (SELECT FROM arbius.contestations c
-                  WHERE c.chain_id = changed.chain_id AND c.address = changed.address AND c.task_id = task
+                  WHERE c.chain_id = changed.chain_id AND c.address = changed.address AND c.task_id = changed.task_id
                     AND c.slash_amount > 0)
        OR EXISTS (SELECT FROM arbius.vote_payments s
-                  WHERE s.chain_id = changed.chain_id AND s.address = changed.address AND s.task_id = task);
+                  WHERE s.chain_id = changed.chain_id AND s.address = changed.address AND s.task_id = changed.task_id);
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION arbius.settle_changed() IS
-    'Trigger: what a dispute, a vote or a finish changes in arbius.vote_payments. The last one of them sees all.';
+    'Trigger: what a dispute or a vote changes in arbius.vote_payments. The last one of them sees all.';
 
+-- Not on finishes: who writes events has no lock of the folds, so that he and who learns of a dispute would not see each
+-- other. The fold that counts a finish in its dispute comes after both.
+DROP TRIGGER IF EXISTS settle_changed ON arbius.contestation_vote_finish;
 CREATE OR REPLACE TRIGGER settle_inserted AFTER INSERT ON arbius.contestations
     FOR EACH ROW WHEN (NEW.slash_amount > 0) EXECUTE FUNCTION arbius.settle_changed();
 CREATE OR REPLACE TRIGGER settle_deleted AFTER DELETE ON arbius.contestations
     FOR EACH ROW WHEN (OLD.slash_amount > 0) EXECUTE FUNCTION arbius.settle_changed();
 CREATE OR REPLACE TRIGGER settle_updated AFTER UPDATE ON arbius.contestations
     FOR EACH ROW WHEN ((OLD.slash_amount > 0 OR NEW.slash_amount > 0)
-        AND (OLD.slash_amount, OLD.outcome, OLD.yeas, OLD.nays, OLD.vote_adder, OLD.submitted_block, OLD.finished_block)
+        AND (OLD.slash_amount, OLD.outcome, OLD.yeas, OLD.nays, OLD.vote_adder, OLD.submitted_block, OLD.finished_block,
+             OLD.finished_log_index, OLD.finishes, OLD.finish_start_index, OLD.last_block)
             IS DISTINCT FROM (NEW.slash_amount, NEW.outcome, NEW.yeas, NEW.nays, NEW.vote_adder, NEW.submitted_block,
-                              NEW.finished_block))
+                              NEW.finished_block, NEW.finished_log_index, NEW.finishes, NEW.finish_start_index,
+                              NEW.last_block))
     EXECUTE FUNCTION arbius.settle_changed();
 CREATE OR REPLACE TRIGGER settle_changed AFTER INSERT OR DELETE ON arbius.votes
     FOR EACH ROW EXECUTE FUNCTION arbius.settle_changed();
@@ -54,8 +53,6 @@ CREATE OR REPLACE TRIGGER settle_updated AFTER UPDATE ON arbius.votes
     FOR EACH ROW WHEN ((OLD.yea, OLD.block_number, OLD.log_index)
         IS DISTINCT FROM (NEW.yea, NEW.block_number, NEW.log_index))
     EXECUTE FUNCTION arbius.settle_changed();
-CREATE OR REPLACE TRIGGER settle_changed AFTER INSERT OR DELETE ON arbius.contestation_vote_finish
-    FOR EACH ROW EXECUTE FUNCTION arbius.settle_changed();
 
 CREATE OR REPLACE FUNCTION arbius.settle_all() RETURNS void
 LANGUAGE sql

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -306,6 +307,53 @@ def test_counting_anew_changes_nothing(filled: str) -> None:
     with psycopg.connect(filled) as connection:
         connection.execute("SELECT analytics.recount()")
     assert [ask(filled, query) for query in KEPT.values()] == wanted
+
+
+LATE = """
+    CREATE TABLE public.late AS
+    SELECT DISTINCT ON (f.id) f.*, c.slash_amount
+    FROM arbius.contestation_vote_finish f
+    JOIN arbius.contestations c ON (c.chain_id, c.address, c.task_id) = (f.chain_id, f.address, f.id)
+    WHERE f.start_idx > 0 AND c.slash_amount > 0 ORDER BY f.id, f.start_idx DESC
+"""
+TAKEN = """
+    DELETE FROM arbius.contestation_vote_finish f
+    USING late l WHERE (f.chain_id, f.block_number, f.log_index) = (l.chain_id, l.block_number, l.log_index)
+"""
+UNTOLD = "UPDATE arbius.contestations c SET slash_amount = NULL FROM late l WHERE c.task_id = l.id"
+TOLD = "UPDATE arbius.contestations c SET slash_amount = l.slash_amount FROM late l WHERE c.task_id = l.id"
+FINISHED = """
+    INSERT INTO arbius.contestation_vote_finish
+    SELECT (jsonb_populate_record(NULL::arbius.contestation_vote_finish, to_jsonb(l))).* FROM late l
+"""
+WAITS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+def fold_late(url: str) -> None:
+    """Fold the disputes whose last payment was late."""
+    (disputes,) = (each for each in FOLDS["arbius"] if each.table.name == "contestations")
+    keys = ask(url, "SELECT address, id FROM late")
+    with transaction(url) as connection:
+        fold.refold(connection, disputes, 42161, keys, 1_000_000)
+
+
+@pytest.mark.parametrize("beside", [TOLD, "SELECT analytics.recount()"], ids=["enrichment", "a recount"])
+def test_what_a_dispute_pays_counts_once_whatever_else_is_written(filled: str, beside: str) -> None:
+    """A deep backfill writes events without the lock of the folds, while others learn of disputes or count anew."""
+    with psycopg.connect(filled) as connection:
+        for statement in (LATE, TAKEN, UNTOLD if beside == TOLD else "SELECT 1"):
+            connection.execute(statement.encode())
+    fold_late(filled)
+    with psycopg.connect(filled) as writer, psycopg.connect(filled) as other:
+        writer.execute(FINISHED.encode())
+        going = threading.Thread(target=lambda: (other.execute(beside.encode()), other.commit()))
+        going.start()
+        while going.is_alive() and not ask(filled, WAITS):
+            going.join(0.02)
+        writer.commit()
+        going.join()
+    fold_late(filled)
+    assert_counts_are_true(filled)
 
 
 def upgraded(url: str) -> list[Any]:
