@@ -8,7 +8,8 @@ TaskscanError
 │   ├── ServerFault        5xx, or "internal error" inside JSON-RPC
 │   ├── MalformedAnswer    not JSON, cut off, or of another shape
 │   ├── NotThereYet        the provider has not got that block (yet)
-│   └── DatabaseDown       PostgreSQL does not answer
+│   ├── DatabaseDown       PostgreSQL does not answer
+│   └── GivenUp            PostgreSQL undid a transaction so that another one could go on
 ├── TooLarge               ask for less; carries the provider's own ``hint``
 ├── Inconsistent           an answer that contradicts itself or another answer
 │   ├── Contradiction      … itself, so that it is false: the provider is not trusted any more
@@ -97,6 +98,10 @@ class NotThereYet(Transient):
 
 class DatabaseDown(Transient):
     """The database at {database} does not answer: {message}. Start it, or correct TASKSCAN_DATABASE_URL."""
+
+
+class GivenUp(Transient):
+    """The database at {database} gave up a transaction: {message}. Trying again helps."""
 
 
 class TooLarge(TaskscanError):

@@ -14,7 +14,7 @@ from psycopg import errors as pg
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from indexer.errors import ConfigError, DatabaseDown, DatabaseRefused, TaskscanError, Transient
+from indexer.errors import ConfigError, DatabaseDown, DatabaseRefused, GivenUp, TaskscanError
 
 CONNECT_SECONDS = 10
 LIBPQ = re.compile(
@@ -75,7 +75,7 @@ def lazily(connection: sa.Connection) -> None:
 
 @contextlib.contextmanager
 def in_words(target: Engine) -> Iterator[None]:
-    """Turn the driver's errors into DatabaseDown, DatabaseRefused or another Transient; errors of our own pass."""
+    """Turn the driver's errors into DatabaseDown, DatabaseRefused or GivenUp; errors of our own pass."""
     try:
         yield
     except TaskscanError:
@@ -103,7 +103,7 @@ def _said(cause: BaseException | None, place: str) -> TaskscanError:
                 "Keep their definitions (`pg_dump -s -t NAME`), drop them, upgrade, and make them again."
             )
         case pg.DeadlockDetected() | pg.SerializationFailure():
-            return Transient(f"The database at {place} gave up a transaction: {text}. Trying again helps.")
+            return GivenUp(text, database=place)
         case pg.OperationalError() | pg.InterfaceError():
             return _not_connected(text, place)
         case _:

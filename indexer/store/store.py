@@ -8,12 +8,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Engine
 
+from indexer.errors import GivenUp
 from indexer.store.database import driver, in_words
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+TRIES = 3  # of a transaction that PostgreSQL undoes so that another one, which waits for it, can go on
+
+log = structlog.get_logger(__name__)
 
 
 class Store:
@@ -35,7 +41,8 @@ class Store:
     async def run(
         self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:  # fmt: skip
-        """`do(connection, *args)` in a transaction. Raises DatabaseDown or DatabaseRefused."""
+        """`do(connection, *args)` in a transaction, again where PostgreSQL gives it up. Raises DatabaseDown,
+        DatabaseRefused, or GivenUp where that goes on."""
         return await _on(self._thread, lambda: self._run(do, *args, **kwargs))
 
     async def beside(
@@ -45,6 +52,14 @@ class Store:
         return await _on(self._second, lambda: self._run(do, *args, **kwargs))
 
     def _run(self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(TRIES - 1):
+            try:
+                return self._once(do, *args, **kwargs)
+            except GivenUp as error:
+                log.info("transaction again", action="transaction_again", error=str(error))
+        return self._once(do, *args, **kwargs)
+
+    def _once(self, do: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with in_words(self.engine), self.engine.begin() as connection:
             own = driver(connection)
             self._running.append(own)

@@ -1,7 +1,9 @@
 """The coverage ledger against a model of plain sets: whatever is written in whatever order, once and nothing else."""
 
+import asyncio
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from indexer.ingest.decode import Decoder
 from indexer.rpc.types import Log
 from indexer.store import database as db
 from indexer.store import ledger, sources
+from indexer.store.store import Store
 from indexer.store.write import Batch, write
 from schema import chain as tables
 from schema import iexec
@@ -297,6 +300,24 @@ def test_two_writers_of_one_range_write_it_once(alone: Engine, other: Range) -> 
         assert sum(result for result in results if isinstance(result, int)) == len(places(connection))
         assert covered(connection) == {0: known}
         assert len(intervals(connection)) == 1
+
+
+async def test_who_is_given_up_for_another_begins_again(alone: Engine) -> None:
+    """PostgreSQL ends one of two transactions that wait for each other."""
+    both, tries = threading.Barrier(2), Counter[int]()
+
+    def take(connection: sa.Connection, first: int, second: int) -> int:
+        tries[first] += 1
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(first)))
+        if tries[first] == 1:
+            both.wait()
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(second)))
+        return first
+
+    store = Store(alone)
+    assert await asyncio.gather(store.run(take, 1, 2), store.beside(take, 2, 1)) == [1, 2]
+    assert sum(tries.values()) == 3
+    store.close()
 
 
 def test_writers_of_two_groups_do_not_stand_in_each_others_way(alone: Engine) -> None:
