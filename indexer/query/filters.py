@@ -18,6 +18,20 @@ STATUSES = ("open", "running", "review", "disputed", "claimable", "succeeded", "
 NETWORKS = ("arbius", "iexec", "koii", "aidbox")
 MOST_NAMED, FEW = 40, 6  # names in an error; of more than those
 _CHOICES = {"status": STATUSES, "network": NETWORKS}
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "tasks": {"finality": ("final", "pending")},
+    "work": {"state": ("submitted", "accepted", "rejected", "lost", "expired")},
+    "disputes": {"leading": ("yeas", "nays"), "outcome": ("succeeded", "failed")},
+    "payments": {
+        "kind": ("fee", "reward", "award", "refund", "slash", "stake", "unstake", "deposit", "withdraw", "transfer")
+    },
+}
+"""Columns of views that hold no other words."""
+HEX = frozenset((
+    "contract", "task_id", "requester", "submitter", "subject", "worker", "from_address", "to_address", "opened_by",
+    "against", "account", "sender", "call_to", "call_data",
+))  # fmt: skip
+"""Columns of addresses, ids and bytes. Koii and Aidbox write theirs otherwise, but never with 0x."""
 
 Listed = sa.TableClause | sa.Subquery | sa.TableValuedAlias
 
@@ -35,8 +49,11 @@ def condition(view: Listed, text: str, works: int | None = None) -> sa.ColumnEle
     if whose == "tasks" and name == "owner":
         name = "requester"
     column = view.c[nearest_or_fail(name, view.c.keys(), f"column of {whose}")]
-    if name in _CHOICES and operator in ("=", "!="):
-        nearest_or_fail(value, _CHOICES[name], name)
+    words = _CHOICES.get(name) or WORDS.get(whose, {}).get(name)
+    if words and operator in ("=", "!=") and not (operator == "=" and value.endswith("*")):
+        nearest_or_fail(value, words, name)
+    if name in HEX:
+        _hex_or_fail(name, value.removesuffix("*") if operator == "=" else value)
     if operator == "=" and value.endswith("*"):
         return _begins(column, value[:-1])
     if whose == "tasks" and (name, operator, value) == ("finality", "=", "final"):
@@ -59,6 +76,12 @@ def parts(text: str) -> tuple[str, str, str]:
     if found is None:
         raise UsageError(f"{text!r} is no filter: write column=value, column<value, column>value or column!=value.")
     return found[1], found[2], found[3]
+
+
+def _hex_or_fail(name: str, value: str) -> None:
+    """Raises UsageError for what begins as hex and is none: no row can have it, and none would be a false answer."""
+    if value[:2].lower() == "0x" and not re.fullmatch(r"[0-9a-f]*", value[2:].lower()):
+        raise UsageError(f"{value!r} is no value for {name}: after 0x only hexadecimal digits can follow.")
 
 
 def nearest_or_fail(name: str, known: Iterable[str], what: str) -> str:
@@ -102,15 +125,15 @@ def _number(value: Any, bound: Any) -> Any:
 
 
 def works_of(worker: str) -> sa.Select[Any]:
-    """The works of an account whose time is known, newest first."""
-    known = work.c.worker == value_of(work.c.worker, worker), work.c.submitted_at.is_not(None)
+    """The works of an account whose time is known, newest first. Raises UsageError."""
+    known = condition(work, f"worker={worker}"), work.c.submitted_at.is_not(None)
     return sa.select(work).where(*known).order_by(work.c.submitted_at.desc())
 
 
 def _worked_on(view: Listed, worker: str, works: int | None) -> sa.ColumnElement[bool]:
     names = ("chain_id", "contract", "task_id")
     if works is None:
-        mine = sa.select(*(work.c[name] for name in names)).where(work.c.worker == value_of(work.c.worker, worker))
+        mine = sa.select(*(work.c[name] for name in names)).where(condition(work, f"worker={worker}"))
     else:
         some = works_of(worker).limit(constant(works)).subquery()
         mine = sa.select(*(some.c[name] for name in names))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from indexer.query import near
-from indexer.query.filters import Listed, condition, constant, parts
+from indexer.query.filters import WORDS, Listed, condition, constant, parts
 from schema.analytics import VIEWS, disputes_of, tasks_of, work_of
 from schema.chain import chains, sources
 
@@ -47,12 +47,6 @@ DECIDING = ("open", "contested", "contestation_succeeded", "contestation_failed"
 """Stages that leave no other status: asking for it, too, would make PostgreSQL expect few rows, and sort them all."""
 NARROWER = ("voting", "awaiting_finish")  # words for which a stage is deciding of the status alone
 OF_NETWORK = {"tasks": tasks_of, "work": work_of, "disputes": disputes_of}
-WORDS: dict[str, dict[str, Sequence[str]]] = {
-    "tasks": {"finality": ("final", "pending")},
-    "work": {"state": ("submitted", "accepted", "rejected", "lost", "expired")},
-    "disputes": {"leading": ("yeas", "nays"), "outcome": ("succeeded", "failed")},
-}
-"""Columns that hold no other words."""
 BY_CONTRACT = ("tasks", "work", "payments", "disputes")  # lists that can be of millions
 
 EMITTERS = ("engine", "hub")  # roles of contracts whose tasks and payments are shown
@@ -126,12 +120,8 @@ def _near(name: str, filters: Sequence[str], part: Part) -> list[Part]:
 
 
 def conditions_of(view: Listed, filters: Sequence[str], works: int | None = None) -> list[sa.ColumnElement[bool]]:
-    """What the filters ask of a view. Of a chain, contract or word that is none nothing is read."""
+    """What the filters ask of a view. Of a chain or contract that is none nothing is read."""
     conditions, whose = [condition(view, text, works) for text in filters], view.name.removeprefix("v_")
-    for column, words in WORDS.get(whose, {}).items():
-        asked = wanted(filters, column)
-        if asked is not None and asked not in words and not asked.endswith("*"):
-            conditions.append(sa.false())
     for text in filters if whose in BY_CONTRACT else ():
         column = parts(text)[0]
         if column in ("chain", "chain_id"):

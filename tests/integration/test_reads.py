@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from indexer.query import ask, connect, latencies, near, payments
 from indexer.query.asking import Query
-from indexer.query.filters import condition, parts
+from indexer.query.filters import WORDS, condition, parts
 from indexer.query.lists import Listing, page_of, rows
 from indexer.query.payments import narrowed_steps
 from indexer.store import database as db
@@ -144,7 +144,7 @@ NETWORK_STATUS = (
     "contestation_succeeded", "contestation_failed", "ACTIVE", "TIMEOUT", "active", "finished",
 )  # fmt: skip
 KINDS = (
-    "fee", "slash", "award", "unstake", "withdraw", "transfer", "refund", "reward", "stake", "deposit", "gift", "s*",
+    "fee", "slash", "award", "unstake", "withdraw", "transfer", "refund", "reward", "stake", "deposit", "s*",
 )  # fmt: skip
 EVENTS = ("ContestationVoteFinish", "SolutionClaimed", "TaskRetracted", "Seize", "Transfer", "Nothing", "Contestation*")
 AMOUNTS = (
@@ -165,7 +165,7 @@ ASKED: list[tuple[str, tuple[str, ...]]] = [
     ("tasks", ("contract=<nobody>",)),
     ("tasks", ("contract=<engine>", "submitter=<sender>")),
     ("tasks", ("worker=<solver>", "network_status=claimed")),
-    *(("work", (f"state={state}",)) for state in ("submitted", "accepted", "rejected", "lost", "expired", "other")),
+    *(("work", (f"state={state}",)) for state in ("submitted", "accepted", "rejected", "lost", "expired")),
     ("work", ("state=lost", "worker=<loser>")),
     ("work", ("state=rejected", "worker=<loser>", "network=arbius")),
     *(("payments", (f"{side}=<{who}>",)) for side in ("from_address", "to_address")
@@ -363,8 +363,9 @@ def test_a_filter_that_few_rows_pass_is_served_as_well(
 def _filters(view: Sequence[dict[str, Any]], name: str, column: str, case: str) -> tuple[str, ...] | None:
     of = [row for row in view if row["network"] == ("iexec" if case == "of iexec" else "arbius")]
     known = [row for row in of if row[column] is not None]
-    if (not known and case != "absent") or (column, case) == ("chain", "absent"):
-        return None  # a chain that is not there is refused
+    refused = column == "chain" or column in WORDS.get(name, {})
+    if (not known and case != "absent") or (refused and case == "absent"):
+        return None  # a chain or a word that is not there is refused
     first = ORDER[name][0]
     oldest = min(known, key=lambda row: (row[first] is None, row[first]))[column] if known else 0
     values = [row[column] for row in view if row[column] is not None]
