@@ -77,11 +77,18 @@ def known_at_steps(text: str, chain: str | None = None, task: str | None = None)
     """`analytics.tasks` as shown at the wall time `text`, to select from with `may_refuse`. `task`: a whole id.
 
     Koii's snapshots and Aidbox's versions are not taken back by reorgs, so only EVM chains are asked. Raises UsageError
-    for what is no time and for another kind of chain, NotFound for a chain that is not there.
+    for what is no time and for another kind of chain, NotFound for a chain that is not there, NotCovered where none of
+    the chains was read then.
     """
     known = [row["chain_id"] for row in (yield from chains_named(chain)) if row["kind"] == "evm"]
     if not known:
         raise UsageError("What was known at a time is kept of EVM chains only; --as-of works for the others.")
+    if len(known) > 1:  # chains that came later showed nothing, but all of them cannot have
+        there = []
+        for number in known:
+            if (yield from _told(sa.func.analytics.was_read(number, _time(text)))):
+                there.append(number)
+        known = there or known[:1]
     columns = [sa.column(column.name, column.type) for column in tasks.c]
     asked = [sa.func.analytics.tasks_known_at(number, _time(text), None, task) for number in known]
     parts = [sa.select(then.table_valued(*columns).alias(f"known_{n}")) for n, then in enumerate(asked)]

@@ -221,7 +221,6 @@ DECLARE
     settings jsonb;
     jobs jsonb;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('taskscan: folds of a chain', chain)); -- as every fold does
     solved := analytics.keys_of('arbius.touched_tasks', chain, engines, from_block, to_block);
     contested := analytics.keys_of('arbius.touched_contestations', chain, engines, from_block, to_block);
     settings := analytics.keys_of('arbius.touched_parameters', chain, engines, from_block, to_block);
@@ -263,7 +262,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.put_back(bigint, timestamptz, bigint, bigint) IS
-    'Make the tables what they were at a wall time in these blocks. Only inside a transaction that is rolled back.';
+    'Make the tables what they were at a wall time in these blocks. Only in a transaction that is rolled back and that has'
+    ' the locks of folds.';
 
 CREATE OR REPLACE FUNCTION analytics.tasks_known_to(
     chain bigint, known_at timestamptz, branch_to bigint, upto bigint, at_time timestamptz
@@ -285,6 +285,40 @@ $$;
 COMMENT ON FUNCTION analytics.tasks_known_to(bigint, timestamptz, bigint, bigint, timestamptz) IS
     'Tasks of each contract as of the last block that was read of it at a wall time; upto for those at branch_to.';
 
+CREATE OR REPLACE FUNCTION analytics.was_read(chain bigint, known_at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT analytics.all_known_to(chain, known_at) IS NOT NULL
+        OR EXISTS (SELECT FROM analytics.orphans_known_at(chain, known_at))
+$$;
+COMMENT ON FUNCTION analytics.was_read(bigint, timestamptz) IS
+    'Whether anything of a chain was read at a wall time. Raises an error for what is not kept.';
+
+CREATE OR REPLACE FUNCTION analytics.known_ends(
+    chain bigint, known_at timestamptz, INOUT by_time timestamptz, OUT branch_to bigint, OUT upto bigint, OUT reorg bigint
+)
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF NOT analytics.was_read(chain, known_at) THEN
+        RAISE EXCEPTION 'nothing of chain % was read at %: it is read since %', chain, known_at, coalesce(
+            (SELECT min(r.written_at)::text FROM chain.reads r WHERE r.chain_id = chain), 'never')
+            USING ERRCODE = 'no_data_found';
+    END IF;
+    branch_to := coalesce(analytics.all_known_to(chain, known_at), -1);
+    upto := greatest(branch_to, (SELECT max(o.block_number) FROM analytics.orphans_known_at(chain, known_at) o));
+    by_time := coalesce(by_time, (
+        SELECT CASE c.clock WHEN 'wall' THEN known_at ELSE greatest(
+                   (SELECT k.block_time FROM analytics.known_time(chain, branch_to) k),
+                   (SELECT max(o.block_time) FROM analytics.orphans_known_at(chain, known_at) o)) END
+        FROM chain.chains c WHERE c.chain_id = chain));
+    reorg := (SELECT max(r.reorg_id) FROM chain.reorgs r WHERE r.chain_id = chain);
+END
+$$;
+COMMENT ON FUNCTION analytics.known_ends(bigint, timestamptz, timestamptz) IS
+    'What was read at a wall time: up to branch_to of the present branch, up to upto with what was removed since; the time'
+    ' to judge by, and the newest rollback. Raises an error where that is nothing or is not kept.';
+
 CREATE OR REPLACE FUNCTION analytics.tasks_known_at(
     chain_id bigint, known_at timestamptz, at_time timestamptz DEFAULT NULL, task text DEFAULT NULL
 ) RETURNS SETOF analytics.tasks
@@ -292,22 +326,25 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    branch_to bigint := coalesce(analytics.all_known_to($1, $2), -1);
-    upto bigint := greatest(branch_to, (SELECT max(o.block_number) FROM analytics.orphans_known_at($1, $2) o));
-    by_time timestamptz := coalesce($3, (
-        SELECT CASE c.clock WHEN 'wall' THEN $2 ELSE greatest(
-                   (SELECT k.block_time FROM analytics.known_time($1, branch_to) k),
-                   (SELECT max(o.block_time) FROM analytics.orphans_known_at($1, $2) o)) END
-        FROM chain.chains c WHERE c.chain_id = $1));
+    k record;
 BEGIN
-    IF upto = branch_to THEN
-        RETURN QUERY SELECT t.* FROM analytics.tasks_known_to($1, $2, branch_to, upto, by_time) t
-                     WHERE $4 IS NULL OR t.task_id = $4;
-        RETURN;
-    END IF;
+    LOOP -- a rollback between two statements would leave the second one without what the first one found
+        SELECT * INTO k FROM analytics.known_ends($1, $2, $3);
+        EXIT WHEN k.upto <> k.branch_to;
+        RETURN QUERY SELECT t.* FROM analytics.tasks_known_to($1, $2, k.branch_to, k.upto, k.by_time) t
+                     WHERE ($4 IS NULL OR t.task_id = $4) AND k.reorg IS NOT DISTINCT FROM (
+                         SELECT max(r.reorg_id) FROM chain.reorgs r WHERE r.chain_id = $1);
+        IF FOUND OR k.reorg IS NOT DISTINCT FROM (
+                SELECT max(r.reorg_id) FROM chain.reorgs r WHERE r.chain_id = $1) THEN
+            RETURN;
+        END IF;
+    END LOOP;
     BEGIN
-        PERFORM analytics.put_back($1, $2, branch_to + 1, upto);
-        RETURN QUERY SELECT t.* FROM analytics.tasks_known_to($1, $2, branch_to, upto, by_time) t
+        PERFORM pg_advisory_xact_lock(hashtextextended('taskscan: folds of a chain', $1)); -- as every fold does
+        PERFORM FROM chain.chains c WHERE c.chain_id = $1 FOR NO KEY UPDATE;
+        SELECT * INTO k FROM analytics.known_ends($1, $2, $3);
+        PERFORM analytics.put_back($1, $2, k.branch_to + 1, k.upto);
+        RETURN QUERY SELECT t.* FROM analytics.tasks_known_to($1, $2, k.branch_to, k.upto, k.by_time) t
                      WHERE $4 IS NULL OR t.task_id = $4;
         RAISE EXCEPTION USING ERRCODE = 'TS000'; -- all but the answer is undone
     EXCEPTION WHEN SQLSTATE 'TS000' THEN NULL;

@@ -142,6 +142,7 @@ def _refused(database: str, chain_id: int, moments: list[Moment]) -> None:
     newest, oldest = moments[-1].at, moments[0].at
     wounds = [
         ("SELECT 1", "lies in the future", newest.replace(year=2200)),
+        ("SELECT 1", "nothing of chain .* was read at .*: it is read since 2", oldest.replace(year=2000)),
         (LOSE_ORPHANS, "are gone", oldest),
         (REPAIRED, "blocks 1 to 2 were repaired", newest),
         (LOSE_READS, "is noted since", oldest),
