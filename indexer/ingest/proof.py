@@ -37,8 +37,8 @@ from indexer.rpc.receipts import block_receipts
 from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header, Log
-from indexer.store.head import time_of
 from indexer.store.ledger import Group, Read
+from indexer.store.sources import time_of
 
 events = structlog.get_logger(__name__)
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from indexer.errors import (
     Inconsistent,
+    MalformedAnswer,
     NotThereYet,
     RpcRefused,
     TaskscanError,
@@ -17,6 +18,7 @@ from indexer.rpc.retry import with_retries
 from indexer.rpc.transport import Provider
 from indexer.rpc.types import Call, Header
 
+MOST_BLOCK = 2**63 - 1  # what the database can hold; whoever tells of a later one is wrong
 NULL_TRIES = 3  # a lagging backend behind the same URL can answer null once
 
 
@@ -132,10 +134,14 @@ async def _header(provider: Provider, tag: str) -> Header:
 
 
 def as_header(provider: Provider, header: Header | None, asked: int | str) -> Header:
-    """`header` if it is the block that was `asked` for by number or tag. Raises NotThereYet or Inconsistent."""
+    """`header` if it is the block that was `asked` for by number or tag. Raises NotThereYet, Inconsistent,
+    MalformedAnswer."""
     if header is None:
         raise NotThereYet(provider=provider.name, block=asked)
     number = wire.quantity(header.number, provider.name)
+    wire.quantity(header.timestamp, provider.name)
+    if number > MOST_BLOCK:
+        raise MalformedAnswer(f"a block of number {header.number[:40]}", provider=provider.name)
     if isinstance(asked, int) and number != asked:
         raise Inconsistent(f"block {asked} was asked for, block {number} came", provider=provider.name)
     return header

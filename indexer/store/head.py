@@ -5,7 +5,6 @@ nobody looks is found at the next start. All functions work inside the caller's 
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -15,10 +14,9 @@ from indexer.chain.window import Block, Point
 from indexer.errors import Inconsistent
 from indexer.store import fold, ledger
 from indexer.store.binary import bytea_array
+from indexer.store.sources import time_of
 from indexer.store.write import Batch, write_locked
 from schema.chain import blocks, chains, groups, reads, reorgs
-
-END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 # Asked with every block: to build these anew each time costs more than to run them.
 _CHAIN = sa.bindparam("chain", type_=sa.BigInteger)
@@ -134,14 +132,6 @@ def _row(chain_id: int, block: Block) -> dict[str, object]:
         "parent_hash": block.parent,
         "block_time": time_of(block.timestamp),
     }
-
-
-def time_of(seconds: int) -> datetime:
-    """A block's time; what no calendar holds becomes the end of it."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return END_OF_TIME
 
 
 def _count_added(connection: sa.Connection, chain_id: int) -> None:

@@ -12,6 +12,8 @@ from indexer.rpc.types import Header
 from indexer.store import ledger
 from schema.chain import chains, groups, sources
 
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -75,10 +77,18 @@ def note_head(connection: sa.Connection, chain_id: int, head: Header) -> None:
         .where(sa.or_(chains.c.head_block.is_(None), chains.c.head_block <= number))
         .values(
             head_block=number,
-            head_time=datetime.fromtimestamp(int(head.timestamp, 16), UTC),
+            head_time=time_of(int(head.timestamp, 16)),
             seen_at=sa.func.now(),
         )
     )
+
+
+def time_of(seconds: int) -> datetime:
+    """A block's time; what no calendar holds becomes the end of it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return END_OF_TIME
 
 
 def configure(connection: sa.Connection, chain_id: int, wanted: Iterable[Wanted]) -> None:

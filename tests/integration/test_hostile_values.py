@@ -19,7 +19,7 @@ from psycopg import sql
 
 from indexer.chain.ranges import Range
 from indexer.ingest.decode import Decoder
-from indexer.rpc.types import Log
+from indexer.rpc.types import Header, Log
 from indexer.store import database as db
 from indexer.store import ledger, sources
 from indexer.store.write import Batch, write
@@ -175,6 +175,9 @@ def test_extremes_of_every_event_are_kept(connection: sa.Connection, network: st
 def test_any_block_time_is_kept_or_infinite(connection: sa.Connection, seconds: int) -> None:
     log = sent(([], b"\0a"), 0, seconds)
     assert_kept(written(connection, "iexec", "hub", [log])[0], "iexec", "hub", log)
+    with connection.begin() as transaction:
+        sources.note_head(connection, CHAIN, Header("0x7", "0x", "0x", hex(seconds)))
+        transaction.rollback()
 
 
 @hypothesis_settings(

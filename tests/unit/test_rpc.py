@@ -338,6 +338,9 @@ async def test_head_and_finalized() -> None:
     assert await identify.finalized(chain({"finalized": unknown})) is None
     with pytest.raises(NotThereYet, match="has no block latest"):
         await identify.head(chain({}))
+    for wrong in ({"number": hex(2**63)}, {"timestamp": "soon"}):  # no database holds it
+        with pytest.raises(MalformedAnswer):
+            await identify.head(chain({"latest": header(9) | wrong}))
 
 
 async def test_headers_come_in_order_in_batches_that_fit() -> None:
