@@ -74,6 +74,7 @@ for _name, _when, _back in (
     Index(f"ix_tasks_owner_{_name}", hex_text(tasks.c.owner), _when, postgresql_where=_back)
 # What any number of rows share is found with its newest ones; what few share at a time needs no time beside it.
 Index("ix_tasks_fee", tasks.c.fee, tasks.c.blocktime)
+Index("ix_tasks_solved_fee", tasks.c.fee, postgresql_where=text("stage = 'solved'"))  # gains of claims
 Index("ix_tasks_last_block", tasks.c.last_block)
 FINISHED = func.coalesce(tasks.c.finished_at, tasks.c.claimed_at, tasks.c.retracted_at)
 Index("ix_tasks_ended", FINISHED, postgresql_where=FINISHED.is_not(None))  # written once a task

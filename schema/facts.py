@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Index,
     Integer,
     LargeBinary,
     Table,
@@ -66,9 +67,13 @@ solution_facts = entity(
     stake amount locked by the solver, {TOKEN}; NULL: the engine's version has none
     commitment bytea keccak256(validator, task id, cid): SignalCommitment with it came in an earlier block
     {_FROM}
+    commitment_age int8 seconds from the first SignalCommitment with it to the solution; NULL: one is not there
     """,
     "What a solution consists of.",
 )
+Index("ix_solution_facts_commitment", solution_facts.c.commitment, postgresql_using="hash")
+_AGELESS = solution_facts.c.commitment_age.is_(None)
+Index("ix_solution_facts_ageless", *solution_facts.primary_key, postgresql_where=_AGELESS)
 
 contestation_facts = entity(
     metadata,

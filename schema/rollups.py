@@ -73,11 +73,15 @@ task_sums = Table(
     _key(
         "what",
         Text,
-        "task, succeeded, failed, cancelled, disputed (by model); work (by solver), finish: how long;"
+        "task, succeeded, failed, cancelled, disputed (by model); work (by solver), finish, commitment: how long;"
         " to_enrich: entities that lack facts; to_call_back: finalized tasks of iExec without what their callback got",
     ),
     _key("who", LargeBinary, "the model or solver; empty: not known, or all"),
-    _key("seconds", BigInteger, "of work and finish: from the task's submission on; else 0"),
+    _key(
+        "seconds",
+        BigInteger,
+        "of work and finish: from the task's submission on; of commitment: from there to the solution; else 0",
+    ),
     _key("address", LargeBinary, "the engine or hub"),
     _count("n", "how many of them"),
     _amount("amount", "sum of the fees of tasks"),

@@ -167,8 +167,9 @@ CREATE OR REPLACE FUNCTION analytics.recount() RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    PERFORM arbius.age_all(); -- first: what changes is taken from the counts
     DELETE FROM iexec.gifts;
-    DELETE FROM arbius.vote_payments; -- first: what goes is taken from the counts
+    DELETE FROM arbius.vote_payments;
     DELETE FROM chain.day_counts;
     DELETE FROM chain.worker_counts;
     DELETE FROM chain.worker_days;
@@ -176,6 +177,7 @@ BEGIN
     PERFORM arbius.recount_tasks();
     PERFORM arbius.recount_contestations();
     PERFORM arbius.recount_solutions();
+    PERFORM arbius.recount_solution_facts();
     PERFORM iexec.recount_deals();
     PERFORM iexec.recount_tasks();
     PERFORM iexec.recount_contributions();

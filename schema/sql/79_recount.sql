@@ -28,7 +28,7 @@ BEGIN
                AND obj_description(t.oid, 'pg_trigger') = counted) THEN
         RETURN;
     END IF;
-    LOCK TABLE arbius.tasks, arbius.solutions, arbius.contestations, iexec.deals, iexec.tasks, iexec.contributions
+    LOCK TABLE arbius.tasks, arbius.solution_facts, arbius.solutions, arbius.contestations, iexec.deals, iexec.tasks, iexec.contributions
         IN SHARE ROW EXCLUSIVE MODE;
     PERFORM analytics.recount();
     EXECUTE format('COMMENT ON TRIGGER count_truncated ON arbius.tasks IS %L', counted);

@@ -24,11 +24,12 @@ AS $$
            max(l.seconds)
     FROM (
         SELECT 'arbius'::text AS network, s.chain_id,
-               CASE s.what WHEN 'work' THEN 'submit_to_work' ELSE 'submit_to_finish' END AS measure,
+               CASE s.what WHEN 'work' THEN 'submit_to_work' WHEN 'finish' THEN 'submit_to_finish'
+                           ELSE 'commitment_to_solution' END AS measure,
                s.seconds, sum(s.n)::bigint AS n
         FROM chain.task_sums s
         WHERE $1 = '-infinity' AND $2 = 'infinity' -- of all times there are sums
-          AND s.network = 'arbius' AND s.what IN ('work', 'finish') AND s.n > 0
+          AND s.network = 'arbius' AND s.what IN ('work', 'finish', 'commitment') AND s.n > 0
         GROUP BY 2, 3, 4
         UNION ALL
         SELECT 'arbius', t.chain_id, 'submit_to_work',
@@ -45,16 +46,11 @@ AS $$
           AND NOT ($1 = '-infinity' AND $2 = 'infinity')
         GROUP BY 2, 4
         UNION ALL
-        SELECT 'arbius', s.chain_id, 'commitment_to_solution',
-               extract(epoch FROM s.blocktime - x.block_time)::bigint, count(*)
+        SELECT 'arbius', s.chain_id, 'commitment_to_solution', f.commitment_age, count(*)
         FROM arbius.solutions s
         JOIN arbius.solution_facts f ON f.chain_id = s.chain_id AND f.address = s.address AND f.task_id = s.task_id
-            AND f.tx_hash IS NOT DISTINCT FROM s.submitted_tx
-        CROSS JOIN LATERAL (
-            SELECT min(y.block_time) AS block_time FROM arbius.signal_commitment y
-            WHERE y.commitment = f.commitment AND y.address = s.address AND y.chain_id = s.chain_id
-        ) AS x
-        WHERE s.blocktime >= $1 AND s.blocktime < $2 AND x.block_time IS NOT NULL
+        WHERE s.blocktime >= $1 AND s.blocktime < $2 AND f.commitment_age IS NOT NULL
+          AND NOT ($1 = '-infinity' AND $2 = 'infinity')
         GROUP BY 2, 4
         UNION ALL
         SELECT 'iexec', t.chain_id, 'submit_to_work', extract(epoch FROM w.first_at - t.start_time)::bigint, count(*)

@@ -5,6 +5,8 @@ DECLARE
     ours CONSTANT regnamespace[] := ARRAY(
         SELECT n.oid FROM pg_namespace n
         WHERE n.nspname IN ('analytics', 'arbius', 'iexec', 'koii', 'aidbox', 'work'));
+    homes CONSTANT regnamespace[] := ours || ARRAY(
+        SELECT n.oid::regnamespace FROM pg_namespace n WHERE n.nspname = 'chain');
     statement text;
     goes_on boolean := true;
     dependent text;
@@ -13,7 +15,7 @@ BEGIN
     FOREACH statement IN ARRAY ARRAY(
         SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass)
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
-        WHERE NOT t.tgisinternal AND c.relnamespace = ANY (ours) AND p.pronamespace = ANY (ours)
+        WHERE NOT t.tgisinternal AND c.relnamespace = ANY (homes) AND p.pronamespace = ANY (ours)
     ) LOOP
         EXECUTE statement;
     END LOOP;

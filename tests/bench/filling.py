@@ -83,17 +83,26 @@ def load(engine: sa.Engine, first: int, last: int) -> None:
 
 def make(connection: sa.Connection, first: int, last: int) -> None:
     """The same in the caller's transaction."""
-    parts = (Path(__file__).parent / "volume.sql").read_text().split("\n;\n")
     values = {"first": first, "last": last, "chain": CHAIN_ID, "engine": bytes.fromhex(ENGINE[2:]), "steps": STEPS}
-    for statement in filter(str.strip, parts):
+    _run(connection, "volume.sql", values)
+
+
+def learn(engine: sa.Engine) -> None:
+    """Let facts of all solutions be known, where none are."""
+    with engine.begin() as connection:
+        if not connection.scalar(sa.text("SELECT EXISTS (SELECT FROM arbius.solution_facts)")):
+            _run(connection, "facts.sql", {})
+
+
+def _run(connection: sa.Connection, script: str, values: dict[str, object]) -> None:
+    for statement in filter(str.strip, (Path(__file__).parent / script).read_text().split("\n;\n")):
         connection.execute(sa.text(statement), values)
 
 
 def fill_iexec(engine: sa.Engine, steps: int) -> None:
     """Logs of an iExec hub in so many blocks; neither ledger nor folds know of them."""
     with engine.begin() as connection:
-        for statement in filter(str.strip, (Path(__file__).parent / "iexec.sql").read_text().split("\n;\n")):
-            connection.execute(sa.text(statement), {"steps": steps, "chain": CHAIN_ID})
+        _run(connection, "iexec.sql", {"steps": steps, "chain": CHAIN_ID})
 
 
 def tell(engine: sa.Engine, first: int, last: int) -> None:

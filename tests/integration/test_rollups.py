@@ -15,7 +15,7 @@ from psycopg import sql
 from indexer.ingest.run import run
 from indexer.query.lists import STATUSES, Listing, rows, tasks_by_status
 from indexer.store import database as db
-from indexer.store import fold, migrate
+from indexer.store import fold, migrate, repair
 from indexer.store.rebuild import COUNTS
 from indexer.store.rollback import rollback
 from schema import FOLDS, view_scripts
@@ -82,6 +82,16 @@ LATENCIES = """
                ORDER BY extract(epoch FROM w.submitted_at - t.submitted_at)::bigint)
     FROM analytics.work w JOIN analytics.tasks t USING (network, chain, contract, task_id)
     WHERE network = 'arbius' GROUP BY 1, 2 ORDER BY 1, 2
+"""
+COMMITMENTS = """
+    SELECT s.chain_id, s.address, extract(epoch FROM s.blocktime - c.at)::bigint, count(*)
+    FROM arbius.solutions s
+    JOIN arbius.solution_facts f USING (chain_id, address, task_id)
+    JOIN (SELECT chain_id, address, commitment, min(block_time) AS at
+          FROM arbius.signal_commitment GROUP BY 1, 2, 3) AS c
+        USING (chain_id, address, commitment)
+    WHERE f.tx_hash IS NOT DISTINCT FROM s.submitted_tx AND s.blocktime IS NOT NULL
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 TO_ENRICH = """
     SELECT c.name, analytics.hex(l.address), count(*)
@@ -165,6 +175,8 @@ KEPT = {
         FROM analytics.subjects WHERE network = 'arbius' ORDER BY 1, 2, 3""",
     LATENCIES: """SELECT chain, worker, ARRAY[p50_seconds, p90_seconds, p99_seconds]
         FROM analytics.worker_records WHERE network = 'arbius' ORDER BY 1, 2""",
+    COMMITMENTS: """SELECT chain_id, address, seconds, n FROM chain.task_sums WHERE what = 'commitment' AND n > 0
+        ORDER BY 1, 2, 3""",
     TO_ENRICH: "SELECT chain, source, to_enrich FROM analytics.freshness WHERE to_enrich <> 0 ORDER BY 1, 2",
 }
 
@@ -256,6 +268,7 @@ def read_in_pieces(url: str) -> None:
 
 def test_counts_after_reading(filled: str) -> None:
     assert len(ask(filled, KEPT[WORKERS])) > 20
+    assert sum(n for *_, n in ask(filled, KEPT[COMMITMENTS])) > 20
     assert {row[3] for row in ask(filled, KEPT[BY_STATUS])} >= {"open", "review", "disputed", "claimable", "succeeded"}
     assert_counts_are_true(filled)
 
@@ -379,6 +392,47 @@ def test_an_upgrade_counts_anew_where_what_is_counted_has_changed(filled: str) -
     assert not any("cancelled" in row[2] for row in second)
     assert not {row[0] for row in upgraded(filled)} & {row[0] for row in second}
     assert_counts_are_true(filled)
+
+
+COMMITMENT_STEPS = (
+    "CREATE TABLE public.facts AS SELECT * FROM arbius.solution_facts; DELETE FROM arbius.solution_facts",
+    # Half of the solutions are enriched before their commitments are read, by a chain that begins in its middle.
+    "CREATE TABLE public.signals AS SELECT * FROM arbius.signal_commitment; DELETE FROM arbius.signal_commitment",
+    "INSERT INTO arbius.solution_facts SELECT * FROM public.facts WHERE get_byte(task_id, 0) % 2 = 0",
+    "INSERT INTO arbius.signal_commitment SELECT * FROM public.signals; fold",
+    "INSERT INTO arbius.solution_facts SELECT * FROM public.facts WHERE get_byte(task_id, 0) % 2 = 1",
+    # An earlier one of each is found, and was none.
+    """INSERT INTO arbius.signal_commitment (chain_id, block_number, log_index, block_hash, block_time, tx_hash,
+                                              tx_index, address, addr, commitment)
+       SELECT chain_id, block_number, log_index + 100000, block_hash, block_time - interval '7 seconds', tx_hash,
+              tx_index, address, addr, commitment FROM public.signals; fold""",
+    "DELETE FROM arbius.signal_commitment WHERE log_index >= 100000",
+    # Solutions of other transactions take their place, and go.
+    "UPDATE arbius.solutions SET submitted_tx = 'x' WHERE get_byte(task_id, 1) % 2 = 0",
+    "UPDATE arbius.solutions SET blocktime = blocktime + interval '3 seconds' WHERE get_byte(task_id, 1) % 2 = 1",
+    "CREATE TABLE public.works AS SELECT * FROM arbius.solutions; DELETE FROM arbius.solutions",
+    "INSERT INTO arbius.solutions SELECT * FROM public.works",
+    # What was learned is learned anew, and of another transaction.
+    "UPDATE arbius.solution_facts SET commitment = NULL WHERE get_byte(task_id, 2) % 3 = 0",
+    "UPDATE arbius.solution_facts SET tx_hash = 'x' WHERE get_byte(task_id, 2) % 3 = 1",
+    "UPDATE arbius.solution_facts f SET commitment = o.commitment FROM public.facts o WHERE o.task_id = f.task_id",
+    "DELETE FROM arbius.solution_facts WHERE get_byte(task_id, 3) % 2 = 0",
+    "SELECT analytics.recount()",
+)
+
+
+def test_ages_of_commitments_in_whatever_order_their_parts_come(filled: str) -> None:
+    seen = set()
+    for step in COMMITMENT_STEPS:
+        with psycopg.connect(filled) as connection:
+            connection.execute(step.removesuffix("; fold").encode())
+        if step.endswith("; fold"):
+            with transaction(filled) as connection:
+                repair.fold_again(connection, 42161, 1)
+        wanted = ask(filled, COMMITMENTS)
+        assert ask(filled, KEPT[COMMITMENTS]) == wanted, step
+        seen.add(repr(wanted))
+    assert len(seen) > 9
 
 
 LARGE = """
