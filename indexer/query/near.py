@@ -73,7 +73,6 @@ AXES: dict[tuple[str, str], dict[str, Axis]] = {
 """Per list and network the columns by which an index finds rows."""
 UNIT = {"arbius": 10**18, "iexec": 10**9}
 ENDS = ("finished_at", "settled_at", "deadline")  # times that are not before the beginning
-IDLE = {"claimable": ("since",), "stuck": ("since", "until")}  # the same of these lists
 SUBMITTED: dict[str, sa.Table] = {
     "arbius": arbius.EVENTS["task_submitted"],
     "iexec": iexec.EVENTS["orders_matched"],
@@ -105,10 +104,10 @@ def times(name: str, view: Listed, network: str, filters: Sequence[str]) -> list
     found: list[Condition] = []
     for column, operator, value in given:
         if column in ENDS and operator in UPTO:
-            found.append(began <= _value(view, column, value))
+            found.append(began <= typed(view, column, value))
         if column == "deadline" and operator in FROM:
             longest = sa.select(sa.func.arbius.longest_vote(type_=sa.Interval())).scalar_subquery()
-            found.append(began >= _value(view, column, value) - longest)
+            found.append(began >= typed(view, column, value) - longest)
         if operator != "!=" and name == "tasks" and column in ("submitted_block", "last_block"):
             oldest, newest = _of_block(network, operator, value, [each for each in given if each[0] == "chain_id"])
             if operator in UPTO:
@@ -118,12 +117,6 @@ def times(name: str, view: Listed, network: str, filters: Sequence[str]) -> list
     return found
 
 
-def idle_times(name: str, view: Listed, filters: Sequence[str]) -> list[Condition]:
-    """The same of accounts whose money waits: not since before their work or task began."""
-    ends = [(column, value) for column, operator, value in map(parts, filters) if operator in UPTO]
-    return [view.c.begun_at <= _value(view, column, value) for column, value in ends if column in IDLE.get(name, ())]
-
-
 def _of_block(
     network: str, operator: str, value: str, of_chain: Sequence[Filter]
 ) -> tuple[sa.ScalarSelect[Any], sa.ScalarSelect[Any]]:
@@ -131,7 +124,7 @@ def _of_block(
     events = SUBMITTED[network]
     number = events.c.block_number
     there = [condition(chains, "".join(each)) for each in of_chain]
-    passing = _compared(number, operator, sa.literal(value_of(number, value), sa.BigInteger()))
+    passing = compared(number, operator, sa.literal(value_of(number, value), sa.BigInteger()))
     of_one = sa.select(events.c.block_time).where(events.c.chain_id == chains.c.chain_id, passing).limit(constant(1))
     first, last = (of_one.order_by(by).scalar_subquery() for by in (number, number.desc()))
     of_all = sa.select().select_from(chains).where(*there)
@@ -144,7 +137,7 @@ def places(name: str, view: Listed, network: str, filters: Sequence[str]) -> lis
     axes, asked = AXES.get((name, network), {}), dict[Axis, list[list[Condition]]]()
     for column, operator, value in map(parts, filters):
         if (axis := _sought(axes, column, operator, value)) is not None:
-            ranges = [_range(axis, network, column, each, _value(view, column, value)) for each in _either(operator)]
+            ranges = [_range(axis, network, column, each, typed(view, column, value)) for each in either(operator)]
             asked.setdefault(axis, []).append(ranges)
         if (column, operator, value) == PENDING and network == "iexec":
             asked.setdefault(axes["last_block"], []).append([_pending(axes["last_block"], network)])
@@ -158,24 +151,27 @@ def _pending(last_block: Axis, network: str) -> Condition:
     return last_block.by > lowest.scalar_subquery()
 
 
-def _either(operator: str) -> Sequence[str]:
+def either(operator: str) -> Sequence[str]:
+    """Operators that stand for one, each of which is a range of an index."""
     return ("<", ">") if operator == "!=" else (operator,)
 
 
-def _value(view: Listed, column: str, text: str) -> sa.ColumnElement[Any]:
+def typed(view: Listed, column: str, text: str) -> sa.ColumnElement[Any]:
+    """The value of a filter, of the type of its column."""
     shown = view.c["requester" if column == "owner" else column]
     return sa.literal(value_of(shown, text), shown.type)
 
 
 def _range(axis: Axis, network: str, column: str, operator: str, value: sa.ColumnElement[Any]) -> Condition:
-    return _compared(axis.by, operator, value * _unit(network) if column == "fee_amount" else value)
+    return compared(axis.by, operator, value * _unit(network) if column == "fee_amount" else value)
 
 
 def _unit(network: str) -> sa.ColumnElement[Any]:
     return sa.literal(UNIT[network], sa.Numeric())
 
 
-def _compared(column: sa.ColumnElement[Any], operator: str, value: sa.ColumnElement[Any]) -> Condition:
+def compared(column: sa.ColumnElement[Any], operator: str, value: sa.ColumnElement[Any]) -> Condition:
+    """The condition of a filter."""
     return {"=": column == value, "<": column < value, "<=": column <= value, ">": column > value,
             ">=": column >= value}[operator]  # fmt: skip
 
@@ -183,20 +179,28 @@ def _compared(column: sa.ColumnElement[Any], operator: str, value: sa.ColumnElem
 def implied(view: Listed, network: str, filters: Sequence[str]) -> list[Condition]:
     """What an index can use of a filter that it cannot use as it stands."""
     amounts = [value for column, operator, value in map(parts, filters) if (column, operator) == ("fee_amount", "=")]
-    return [view.c.fee == _value(view, "fee_amount", value) * _unit(network) for value in amounts]
+    return [view.c.fee == typed(view, "fee_amount", value) * _unit(network) for value in amounts]
 
 
 def _places(name: str, axis: Axis, asked: Sequence[Sequence[Condition]]) -> sa.ColumnElement[Any]:
-    """Sorted as the index is, each range is read off it whatever the planner thinks of its size."""
+    return found_by(name, axis, asked, sa.literal_column(f"{axis.table.fullname}.ctid", Place()), FEW)
+
+
+def found_by(
+    name: str, axis: Axis, asked: Sequence[Sequence[Condition]], what: sa.ColumnElement[Any], most: int
+) -> sa.ColumnElement[Any]:  # fmt: skip
+    """`what` of the rows that meet one condition of each of `asked`, as an array; NULL where they are more than `most`.
+
+    Sorted as the index is, each range is read off it whatever the planner thinks of its size.
+    """
     ranges = list(itertools.product(*asked))
-    counted = sa.union_all(*(_some(sa.literal_column("1"), axis, each) for each in ranges)).subquery()
+    counted = sa.union_all(*(_some(sa.literal_column("1"), axis, each, most) for each in ranges)).subquery()
     count = sa.select(sa.func.count()).select_from(counted).scalar_subquery()
-    place = sa.literal_column(f"{axis.table.fullname}.ctid", Place())
-    found = sa.func.array(sa.union_all(*(_some(place, axis, each) for each in ranges)).scalar_subquery())
-    few = sa.select(sa.case((count <= constant(FEW), found)).label("places")).cte(name)
-    return sa.cast(sa.select(few.c.places).scalar_subquery(), ARRAY(Place()))
+    found = sa.func.array(sa.union_all(*(_some(what, axis, each, most) for each in ranges)).scalar_subquery())
+    few = sa.select(sa.case((count <= constant(most), found)).label("places")).cte(name)
+    return sa.cast(sa.select(few.c.places).scalar_subquery(), ARRAY(what.type))
 
 
-def _some(what: sa.ColumnElement[Any], axis: Axis, ranges: Sequence[Condition]) -> sa.Select[Any]:
+def _some(what: sa.ColumnElement[Any], axis: Axis, ranges: Sequence[Condition], most: int) -> sa.Select[Any]:
     few = sa.select(what.label("place")).select_from(axis.table).where(*ranges).order_by(axis.by)
-    return sa.select(few.limit(constant(FEW + 1)).subquery().c.place)
+    return sa.select(few.limit(constant(most + 1)).subquery().c.place)

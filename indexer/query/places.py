@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from indexer.query import near
+from indexer.query import idle, near
 from indexer.query.filters import WORDS, Listed, condition, constant, parts
 from schema.analytics import VIEWS, disputes_of, tasks_of, work_of
 from schema.chain import chains, sources
@@ -74,9 +74,22 @@ def parts_of(name: str, filters: Sequence[str], works: int | None = None) -> lis
         found = _tasks(filters, works, rest)
     elif name == "work" and wanted(filters, "state") is not None:
         found = _work(filters, rest)
+    elif name in idle.LISTS:
+        found = _idle(name, filters)
     else:
         found = rest()
     return found if not near.tells(name, filters) else [each for part in found for each in _near(name, filters, part)]
+
+
+def _idle(name: str, filters: Sequence[str]) -> list[Part]:
+    view = VIEWS[name]
+    given = dict(zip(filters, conditions_of(view, filters), strict=True))  # mistakes are told of any
+    asked = [*(given[text] for text in idle.plain(filters)), *idle.conditions(name, view, filters)]
+    found = []
+    for there, ids in idle.few(name, view, filters):
+        found.append(Part(view, [*asked, there, view.c.task_id == sa.any_(ids)], few=True))
+        asked.append(sa.or_(sa.not_(there), ids.is_(None)))
+    return [*found, Part(view, asked)]
 
 
 def _plainly(name: str, text: str) -> str:
@@ -100,7 +113,7 @@ def _rest(name: str, filters: Sequence[str], works: int | None) -> Callable[...,
         others = [view.c.network.not_in([*map(constant, (*taken, *apart))])] if taken or apart else []
         return [
             *(Part(each, conditions_of(each, filters, works)) for each in views),
-            Part(view, [*conditions, *others], near.idle_times(name, view, filters)),
+            Part(view, [*conditions, *others]),
         ]
 
     return rest

@@ -80,6 +80,8 @@ RARE = {
     "work": "reward settled_at",
     "disputes": "yeas nays deadline settled_at",
     "payments": "amount block task_id",
+    "claimable": "gain since",
+    "stuck": "since",
 }  # columns that few rows share
 
 

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from indexer.query import ask, connect, latencies, near, payments
+from indexer.query import ask, connect, idle, latencies, near, payments
 from indexer.query.asking import Query
 from indexer.query.filters import WORDS, condition, parts
 from indexer.query.lists import Listing, page_of, rows
@@ -20,7 +21,7 @@ from indexer.query.payments import narrowed_steps
 from indexer.store import database as db
 from schema.analytics import ORDER, VIEWS
 from tests.bench.chain import CHAIN_ID, ENGINE
-from tests.bench.filling import STEPS, fill, fill_iexec, watch
+from tests.bench.filling import STEPS, fill, fill_iexec, fold_all, load, tell, watch
 from tests.integration.conftest import fresh_database
 
 TASKS = 4_000
@@ -251,7 +252,13 @@ Reads = Callable[[Listing], list[tuple[str, float]]]
 @pytest.fixture(scope="module")
 def reads(many: str, database: sa.Connection) -> Iterator[Reads]:
     """Tells of which tables a page reads many rows, planned without a look at its values, as it is for readers."""
-    with psycopg.connect(many, options=AS_IF_LARGE, autocommit=True) as connection:
+    with _reading(many, database) as read:
+        yield read
+
+
+@contextmanager
+def _reading(url: str, database: sa.Connection) -> Iterator[Reads]:
+    with psycopg.connect(url, options=AS_IF_LARGE, autocommit=True) as connection:
         cursor = psycopg.ClientCursor(connection)
 
         def read(listing: Listing) -> list[tuple[str, float]]:
@@ -337,6 +344,7 @@ def whole(database: sa.Connection) -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near, "FEW", FEW)
+    monkeypatch.setattr(idle, "FEW", FEW)
     monkeypatch.setattr(payments, "FEW", 3 * FEW)
 
 
@@ -344,9 +352,14 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_filter_that_few_rows_pass_is_served_as_well(
     database: sa.Connection, reads: Reads, whole: dict[str, list[dict[str, Any]]], name: str, column: str, case: str
 ) -> None:
-    filters = _filters(whole[name], name, column, case)
-    if filters is None:
-        return  # these rows have no such value
+    if (filters := _filters(whole[name], name, column, case)) is not None:  # else these rows have no such value
+        _served(database, reads, whole, name, filters, case)
+
+
+def _served(
+    database: sa.Connection, reads: Reads, whole: dict[str, list[dict[str, Any]]], name: str, filters: tuple[str, ...],
+    case: str,
+) -> None:  # fmt: skip
     expected = [row for row in whole[name] if all(_passes(row, *parts(text)) for text in filters)]
     found = rows(database, Listing(name, filters, limit=PAGE))
     if len(expected) > PAGE:
@@ -360,11 +373,72 @@ def test_a_filter_that_few_rows_pass_is_served_as_well(
     assert reads(Listing(name, filters, limit=20)) == []
 
 
+UNCLAIMED = """
+    DELETE FROM arbius.solution_claimed; DELETE FROM arbius.fees_paid; DELETE FROM arbius.rewards_paid;
+    UPDATE chain.chains SET head_time = (SELECT max(block_time) + interval '1 day' FROM arbius.task_submitted)
+"""
+KNOWN = """
+    UPDATE arbius.solutions SET stake = 100 + get_byte(task_id, 0);
+    UPDATE arbius.contestations SET slash_amount = 7 + get_byte(task_id, 0);
+    INSERT INTO arbius.parameters (chain_id, address, since_block, since_at, loss_blocks_claims, paused)
+    SELECT chain_id, address, 0, '2020-01-01', false, true FROM chain.sources;
+    ANALYZE
+"""
+WAITING = [(name, column.name, case) for name in ("claimable", "stuck") for column in VIEWS[name].c for case in CASES]
+SOME = (
+    ("claimable", "call_data=0x77286d17*"), ("claimable", "call_data=0x8b4d7b35*"), ("claimable", "call_data=0x*"),
+    ("claimable", "call_data=0x77286d17a*"), ("claimable", "call_data=0x7728*"), ("claimable", "call_data=0x12*"),
+    ("claimable", "lacks=the engine*"), ("claimable", "lacks!=nothing"), ("claimable", "gain<4000000000000000000"),
+    ("claimable", "contract=0x*"), ("stuck", "contract!=0x00"), ("stuck", "since>=2023-11-15T00:00:00+00:00"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def unclaimed(server_url: str, template: str) -> Iterator[str]:
+    """A database with `TASKS` tasks whose solutions nobody has claimed."""
+    with fresh_database(server_url, template) as url:
+        engine = db.engine(url)
+        watch(engine)
+        load(engine, 0, TASKS - 1)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(UNCLAIMED)
+            tell(engine, 0, TASKS - 1)
+            fold_all(engine)
+            connection.execute(KNOWN)
+        engine.dispose()
+        yield url
+
+
+@pytest.fixture(scope="module")
+def waiting(unclaimed: str) -> Iterator[tuple[sa.Connection, Reads, dict[str, list[dict[str, Any]]]]]:
+    with connect(unclaimed) as database, _reading(unclaimed, database) as read:
+        names = ("claimable", "stuck")
+        every = {n: [dict(row) for row in database.execute(sa.select(VIEWS[n])).mappings()] for n in names}
+        assert min(map(len, every.values())) > 3 * MOST
+        yield database, read, every
+
+
+@pytest.mark.parametrize(("name", "column", "case"), WAITING, ids=[" ".join(case) for case in WAITING])
+def test_a_filter_that_few_of_what_waits_pass_is_served_as_well(
+    waiting: tuple[sa.Connection, Reads, dict[str, list[dict[str, Any]]]], name: str, column: str, case: str
+) -> None:
+    if (filters := _filters(waiting[2][name], name, column, case)) is not None:
+        _served(*waiting, name, filters, case)
+
+
+@pytest.mark.parametrize(("name", "text"), SOME, ids=[" ".join(case) for case in SOME])
+def test_what_waits_by_parts_of_a_call_or_word(
+    waiting: tuple[sa.Connection, Reads, dict[str, list[dict[str, Any]]]], name: str, text: str
+) -> None:
+    _served(*waiting, name, (text,), "")
+
+
 def _filters(view: Sequence[dict[str, Any]], name: str, column: str, case: str) -> tuple[str, ...] | None:
     of = [row for row in view if row["network"] == ("iexec" if case == "of iexec" else "arbius")]
     known = [row for row in of if row[column] is not None]
     refused = column == "chain" or column in WORDS.get(name, {})
-    if (not known and case != "absent") or (refused and case == "absent"):
+    of_unknown_kind = not known and (case != "absent" or isinstance(VIEWS[name].c[column].type, sa.DateTime))
+    if of_unknown_kind or (refused and case == "absent"):
         return None  # a chain or a word that is not there is refused
     first = ORDER[name][0]
     oldest = min(known, key=lambda row: (row[first] is None, row[first]))[column] if known else 0
@@ -392,6 +466,8 @@ def _passes(row: dict[str, Any], column: str, how: str, text: str) -> bool:
     value = row[column]
     if value is None:
         return False
+    if text.endswith("*"):
+        return str(value).startswith(text[:-1])
     read = getattr(type(value), "fromisoformat", type(value))
     return COMPARED[how](value, read(text))
 
