@@ -16,11 +16,10 @@ from indexer.store import fold, ledger
 from indexer.store.binary import bytea_array
 from indexer.store.sources import time_of
 from indexer.store.write import Batch, write_locked
-from schema.chain import blocks, chains, groups, reads, reorgs
+from schema.chain import blocks, chains, reads, reorgs
 
 # Asked with every block: to build these anew each time costs more than to run them.
 _CHAIN = sa.bindparam("chain", type_=sa.BigInteger)
-_LOCKED = sa.select(groups.c.group_id).where(groups.c.chain_id == _CHAIN).order_by(groups.c.group_id).with_for_update()
 _OPEN = sa.select(reorgs).where(reorgs.c.chain_id == _CHAIN, reorgs.c.rows_added.is_(None))
 _NEWEST = (
     sa.select(blocks.c.block_number, blocks.c.block_hash, _OPEN.exists().label("counting"))
@@ -82,7 +81,7 @@ def extend(
     Raises Inconsistent where the stored window does not end at `tip`: somebody else writes this chain.
     """
     fold.lock(connection, chain_id)
-    connection.execute(_LOCKED, {"chain": chain_id}).all()
+    ledger.lock_groups(connection, chain_id)
     counting = _check_tip(connection, chain_id, tip)
     if held:
         connection.execute(_HELD, {"chain": chain_id} | _columns(held))

@@ -5,7 +5,7 @@ contract that joins later gets a group of its own and catches up alone; when all
 same block they become one again (`merge_groups`). All functions work inside the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,12 @@ _GROUPS = (
 )  # fmt: skip
 _COVERED = sa.select(coverage.c.group_id, coverage.c.from_block, coverage.c.to_block).where(
     coverage.c.group_id == sa.any_(sa.bindparam("groups", type_=ARRAY(sa.BigInteger)))
+)
+_ALL_LOCKED = (
+    sa.select(groups.c.group_id)
+    .where(groups.c.chain_id == sa.bindparam("chain"))
+    .order_by(groups.c.group_id)
+    .with_for_update()
 )
 _LOCKED = sa.select(groups.c.group_id).where(groups.c.group_id == sa.bindparam("group")).with_for_update()
 _ADDRESSES = sa.select(sources.c.address).where(sources.c.group_id == sa.bindparam("group"), sources.c.active)
@@ -170,6 +176,11 @@ def lock_group(connection: sa.Connection, group_id: int) -> bool:
     return connection.scalar(_LOCKED, {"group": group_id}) is not None
 
 
+def lock_groups(connection: sa.Connection, chain_id: int) -> None:
+    """The same of all groups of a chain."""
+    connection.execute(_ALL_LOCKED, {"chain": chain_id}).all()
+
+
 def knows_all(connection: sa.Connection, group: Group) -> bool:
     """Whether `group`, as it was loaded, has all members that the group has now: another may have been joined with it
     since, and what was read without its contracts must not count as read with them. The group must be locked."""
@@ -277,12 +288,12 @@ def merge_groups(connection: sa.Connection, chain_id: int, upto: int) -> int:
 
     Returns how many groups vanished. Joined coverage holds for each member from its own first block on.
     """
+
+    def is_ready(group: Group) -> bool:
+        return group.read_to == group.folded_to == upto and len(group.covered) == 1
+
     merged = 0
-    by_evidence: dict[str, list[Group]] = {}
-    for group in load_groups(connection, chain_id):
-        if group.read_to == group.folded_to == upto and len(group.covered) == 1:
-            by_evidence.setdefault(group.evidence, []).append(group)
-    for ready in by_evidence.values():
+    for ready in _alike(connection, chain_id, is_ready):
         main = min(ready, key=lambda group: (group.from_block, group.group_id))
         for group in ready:
             if group is not main:
@@ -293,12 +304,23 @@ def merge_groups(connection: sa.Connection, chain_id: int, upto: int) -> int:
 
 def join_unread(connection: sa.Connection, chain_id: int) -> None:
     """Make one group of all that have read nothing yet, so that many new contracts cost one pass, not many."""
-    by_evidence: dict[str, Group] = {}
-    for group in load_groups(connection, chain_id):
-        if not group.covered:
-            main = by_evidence.setdefault(group.evidence, group)
-            if main is not group:
-                _absorb(connection, main, group)
+    for main, *others in _alike(connection, chain_id, lambda group: not group.covered):
+        for group in others:
+            _absorb(connection, main, group)
+
+
+def _alike(connection: sa.Connection, chain_id: int, wanted: Callable[[Group], bool]) -> list[list[Group]]:
+    """The groups that are `wanted`, by their least evidence, where several have the same. Then all are locked: what is
+    read of one of them meanwhile would count as read of the others, too."""
+    for locked in (False, True):
+        by_evidence: dict[str, list[Group]] = {}
+        for group in filter(wanted, load_groups(connection, chain_id)):
+            by_evidence.setdefault(group.evidence, []).append(group)
+        found = [alike for alike in by_evidence.values() if len(alike) > 1]
+        if not found or locked:
+            break
+        lock_groups(connection, chain_id)
+    return found
 
 
 def _absorb(connection: sa.Connection, main: Group, group: Group) -> None:

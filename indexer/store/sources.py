@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from indexer.errors import ConfigError, WrongChain
 from indexer.rpc.types import Header
@@ -131,8 +132,13 @@ def add(connection: sa.Connection, chain_id: int, new: Iterable[Wanted]) -> int:
         if not fresh:
             continue
         group_id = ledger.new_group(connection, chain_id, evidence)
-        connection.execute(sa.insert(sources), [_row(chain_id, group_id, source) for source in fresh])
-        added += len(fresh)
+        # Two groups that are written at once can tell of one contract: who comes second waits here, and adds nothing.
+        rows = [_row(chain_id, group_id, source) for source in sorted(fresh, key=lambda source: source.address)]
+        statement = insert(sources).values(rows)
+        new_ones = connection.execute(statement.on_conflict_do_nothing().returning(sources.c.address)).all()
+        if not new_ones:
+            connection.execute(sa.delete(groups).where(groups.c.group_id == group_id))
+        added += len(new_ones)
     return added
 
 

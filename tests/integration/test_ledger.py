@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -335,6 +336,63 @@ def test_writers_of_two_groups_do_not_stand_in_each_others_way(alone: Engine) ->
         assert results == [len(events(last))] * 2
     with alone.connect() as connection:
         assert covered(connection) == {0: set(range(18)), 1: set(range(18))}
+
+
+def merge_read(connection: sa.Connection, chain_id: int) -> object:
+    return ledger.merge_groups(connection, chain_id, TOP)
+
+
+@pytest.mark.parametrize("join", [ledger.join_unread, merge_read])
+def test_groups_are_not_joined_while_one_is_written(
+    alone: Engine, join: Callable[[sa.Connection, int], object]
+) -> None:
+    """The other's contract would count as read in blocks of which only this one's are."""
+    known = set(range(TOP + 1)) if join is merge_read else set()
+    with alone.begin() as connection:
+        sources.configure(connection, CHAIN, [wanted(0)])
+        sources.add(connection, CHAIN, [wanted(1)])
+    for group in read_groups(alone) if known else []:
+        written(alone, group, Range(0, TOP), upto=TOP)
+    with alone.begin() as connection, ThreadPoolExecutor(1) as beside:
+        write(connection, batch(read_groups(alone)[0], Range(TOP + 1, TOP + 10)))
+        going = beside.submit(joined, alone, join)
+        while not going.done() and not waiting(alone):
+            wait([going], timeout=0.02)
+        connection.commit()
+        going.result()
+    with alone.connect() as connection:
+        told = covered(connection)
+        assert places(connection) == model_places(told)
+    assert told.pop(0) == known | set(range(TOP + 1, TOP + 11))
+    assert told == ({1: known} if known else {})
+
+
+def read_groups(engine: Engine) -> list[ledger.Group]:
+    with engine.begin() as connection:
+        return groups(connection)
+
+
+def joined(engine: Engine, join: Callable[[sa.Connection, int], object]) -> None:
+    with engine.begin() as connection:
+        join(connection, CHAIN)
+
+
+def waiting(engine: Engine) -> bool:
+    """Whether somebody waits for another's lock."""
+    waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with engine.begin() as connection:
+        return bool(connection.execute(sa.text(waits)).all())
+
+
+def test_contracts_that_two_groups_tell_of_are_added_once(alone: Engine) -> None:
+    with alone.begin() as connection, ThreadPoolExecutor(1) as beside:
+        sources.add(connection, CHAIN, [wanted(1), wanted(2)])
+        going = beside.submit(joined, alone, lambda other, chain: sources.add(other, chain, [wanted(2), wanted(1)]))
+        while not going.done() and not waiting(alone):
+            wait([going], timeout=0.02)
+        connection.commit()
+        going.result()
+    assert [len(group.members) for group in read_groups(alone)] == [2]
 
 
 def test_a_group_that_was_joined_meanwhile_is_left_alone(alone: Engine) -> None:
