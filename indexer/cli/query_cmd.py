@@ -79,7 +79,7 @@ def query(
         wanted = SHOWN.get(name, ())
     listing = Listing(name, tuple(filters or ()), wanted, limit, as_of, after, known_at)
     listing.query()
-    with _connected(config) as connection:
+    with _connected(config, steady=known_at is None) as connection:
         page = ask(connection, page_of(listing))
         write_rows(page.rows, listing.names, form)
     if page.next:
@@ -93,7 +93,7 @@ def show(
 
     Example: taskscan show 0x74268c00
     """
-    with _connected(config) as connection:
+    with _connected(config, steady=known_at is None) as connection:
         task = find(connection, task_id, as_of, known_at)
     if as_json:
         print(json.dumps(task._asdict(), default=plain, indent=2))
@@ -132,10 +132,12 @@ def _arguments(details: dict[str, object]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _connected(config: Path | None) -> Iterator[sa.Connection]:
+def _connected(config: Path | None, *, steady: bool) -> Iterator[sa.Connection]:
+    """`steady`: all statements see the database as the first one did, whatever is written meanwhile. Not for what was
+    known at a time: tables are changed for it, in their newest state."""
     chosen = choose(config)
     with opened(chosen.settings) as engine, in_words(engine), engine.connect() as connection:
-        yield connection
+        yield connection.execution_options(isolation_level="REPEATABLE READ") if steady else connection
 
 
 def _print(task: Found) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from indexer import errors
+from indexer.cli.query_cmd import _connected
 from indexer.query import (
     Query,
     as_arrow,
@@ -90,6 +92,17 @@ def test_both_ways_give_the_same(database: sa.Connection, filled: str, name: str
     found = asyncio.run(asked())
     assert found == ask(database, QUERIES[name]())
     assert found
+
+
+def test_all_that_a_command_shows_is_of_one_moment(filled: str, tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    chain = '[[chains]]\nname = "arbius"\nchain_id = 42161\nrpc = ["http://127.0.0.1:1"]\n'
+    file.write_text(f'[database]\nurl = "{filled}"\n{chain}[[sources]]\nnetwork = "arbius"\nchain = "arbius"\n')
+    now = sa.text("SELECT pg_current_snapshot()::text")
+    with _connected(file, steady=True) as connection, psycopg.connect(filled, autocommit=True) as writer:
+        first = connection.scalar(now)
+        writer.execute("SELECT pg_current_xact_id()")
+        assert connection.scalar(now) == first
 
 
 def test_answers_as_tables(database: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
