@@ -54,7 +54,7 @@ CREATE OR REPLACE FUNCTION arbius.live_state(
     chain bigint, engine bytea, stage text, solver bytea, solved_at timestamptz,
     contested_at timestamptz, votes int, at_time timestamptz, at_block bigint
 ) RETURNS TABLE (network_status text, deadline timestamptz)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT CASE
                WHEN stage = 'contested' AND n.time > d.deadline THEN 'awaiting_finish'

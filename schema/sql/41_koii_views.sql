@@ -35,6 +35,19 @@ FROM koii.tasks t;
 COMMENT ON VIEW koii.v_tasks IS
     'Tasks of Koii, as in analytics.tasks. fee is what a round costs at most; submitted_at the time of its first slot.';
 
+CREATE OR REPLACE FUNCTION koii.reward_of(chain bigint, task text, staker text, round bigint) RETURNS numeric
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT b.amount FROM koii.balance_changes b
+    JOIN koii.distribution_records d ON d.chain_id = b.chain_id AND d.task_id = b.task_id AND d.round = $4
+         AND d.status = 'PayoutSuccessful' AND b.from_slot >= d.first_slot
+    WHERE b.chain_id = $1 AND b.task_id = $2 AND b.staker = $3 AND b.kind = 'reward' AND b.round = $4
+    ORDER BY b.from_slot LIMIT 1
+$$;
+COMMENT ON FUNCTION koii.reward_of(bigint, text, text, bigint) IS
+    'What a node got for a round, where snapshots tell it. A subquery in its place would keep all of analytics.work from'
+    ' being summed by several processes.';
+
 CREATE OR REPLACE VIEW koii.v_work AS
 SELECT 'koii'::text AS network,
        (SELECT c.name FROM chain.chains c WHERE c.chain_id = s.chain_id) AS chain,
@@ -62,12 +75,7 @@ SELECT 'koii'::text AS network,
        (SELECT d.first_at FROM koii.distribution_records d
         WHERE d.chain_id = s.chain_id AND d.task_id = s.task_id AND d.round = s.round
           AND d.status = 'PayoutSuccessful') AS settled_at,
-       (SELECT b.amount FROM koii.balance_changes b
-        JOIN koii.distribution_records d ON d.chain_id = b.chain_id AND d.task_id = b.task_id AND d.round = s.round
-             AND d.status = 'PayoutSuccessful' AND b.from_slot >= d.first_slot
-        WHERE b.chain_id = s.chain_id AND b.task_id = s.task_id AND b.staker = s.submitter AND b.kind = 'reward'
-          AND b.round = s.round
-        ORDER BY b.from_slot LIMIT 1) AS reward,
+       koii.reward_of(s.chain_id, s.task_id, s.submitter, s.round) AS reward,
        (SELECT koii.token(t.token_type) FROM koii.tasks t
         WHERE t.chain_id = s.chain_id AND t.task_id = s.task_id) AS reward_token,
        s.round
