@@ -16,7 +16,7 @@ from indexer.query.as_of import chains_named, known_at_steps, newest, one_of, re
 from indexer.query.asking import Query, Row, Steps, ask, may_refuse
 from indexer.query.filters import STATUSES, Listed, condition, constant, nearest_or_fail, value_of, works_of
 from indexer.query.payments import Narrowed, narrowed_steps, parts_of_payments
-from indexer.query.places import Part, parts_of, wanted
+from indexer.query.places import Part, conditions_of, parts_of, wanted
 from schema.analytics import ASCENDING, ORDER, VIEWS, status_counts
 
 __all__ = ["STATUSES", "Listing", "Page", "listed", "nearest_or_fail", "page_of", "rows", "tasks_by_status"]
@@ -103,7 +103,7 @@ def page_of(listing: Listing) -> Query[Page]:
     """The rows of `listing` and where the next page begins. Raises UsageError and its kinds."""
 
     def steps() -> Steps[Page]:
-        query = listing.query()  # mistakes in names are told first
+        query = _checked(listing)
         chain, worker = (wanted(listing.filters, name) for name in ("chain", "worker"))
         if listing.as_of is not None:
             past = yield from resolve_steps(listing.as_of, chain)
@@ -114,8 +114,8 @@ def page_of(listing: Listing) -> Query[Page]:
             here = listing if chain is None else (yield from _of_chain(listing, chain))
             if listing.name == "tasks" and worker is not None:
                 found = yield from _worked_on(here, worker)
-            elif listing.name == "payments":
-                found = yield here.query(known=(yield from narrowed_steps(here.filters)))
+            elif query is None:
+                found = yield from _paid(here)
             else:
                 found = yield query if here is listing else here.query()
         names = listing.names
@@ -123,6 +123,17 @@ def page_of(listing: Listing) -> Query[Page]:
         return Page(shown, _cursor(listing, found) if len(found) == listing.limit and found else None)
 
     return Query(steps)
+
+
+def _checked(listing: Listing) -> sa.Select[Any] | None:
+    """The query, so that mistakes are told before anything is asked; None: what it is has to be looked up. Raises
+    UsageError."""
+    if listing.name != "payments" or (listing.as_of or listing.known_at) is not None:
+        return listing.query()
+    if listing.names and listing.after is not None:
+        _place(VIEWS[listing.name], listing)
+    conditions_of(VIEWS[listing.name], listing.filters)
+    return None
 
 
 def _of_chain(listing: Listing, chain: str) -> Steps[Listing]:
@@ -148,6 +159,19 @@ def _worked_on(listing: Listing, worker: str) -> Steps[list[Row]]:
         if last is not None and last > beyond[0]["submitted_at"]:
             return found
         works *= FIRST_WORKS
+
+
+def _paid(listing: Listing) -> Steps[list[Row]]:
+    """Payments at the newest times at which there are some, at ever more of them until none can be missing."""
+    cursor = None if listing.after is None else _place(VIEWS[listing.name], listing)
+    upto, times = (None, listing.limit) if cursor is None else (cursor.keys[0], listing.limit + cursor.shown)
+    while True:
+        known = yield from narrowed_steps(listing.filters, upto, times)
+        found = yield listing.query(known=known)
+        last = found[-1]["block_time"] if len(found) == listing.limit else None
+        if known.since is None or (last is not None and last >= known.since):
+            return found
+        times *= FIRST_WORKS
 
 
 def tasks_by_status(connection: sa.Connection) -> dict[str, dict[str, int]]:

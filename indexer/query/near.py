@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from indexer.query.filters import Listed, condition, constant, parts, value_of
+from indexer.query.filters import Listed, beyond, condition, constant, parts, value_of
 from schema import arbius, iexec
 from schema import arbius_entities as ours
 from schema import iexec_entities as theirs
@@ -95,7 +95,10 @@ def tells(name: str, filters: Sequence[str]) -> bool:
 def _sought(axes: Mapping[str, Axis], column: str, operator: str, value: str) -> Axis | None:
     """The axis by which rows that pass a filter are looked for."""
     axis = axes.get({"fee_amount": "fee", "owner": "requester"}.get(column, column))
-    return axis if axis is not None and (operator != "=" or not (axis.timed or value.endswith("*"))) else None
+    begins = operator == "=" and value.endswith("*")
+    if begins:  # statistics of the others tell how many begin so
+        return axis if column in ("requester", "owner") else None
+    return axis if axis is not None and (operator != "=" or not axis.timed) else None
 
 
 def times(name: str, view: Listed, network: str, filters: Sequence[str]) -> list[Condition]:
@@ -137,7 +140,11 @@ def places(name: str, view: Listed, network: str, filters: Sequence[str]) -> lis
     axes, asked = AXES.get((name, network), {}), dict[Axis, list[list[Condition]]]()
     for column, operator, value in map(parts, filters):
         if (axis := _sought(axes, column, operator, value)) is not None:
-            ranges = [_range(axis, network, column, each, typed(view, column, value)) for each in either(operator)]
+            if operator == "=" and value.endswith("*"):
+                ranges = [_beginning(axis, value[:-1].lower())]
+            else:
+                shown = typed(view, column, value)
+                ranges = [_range(axis, network, column, each, shown) for each in either(operator)]
             asked.setdefault(axis, []).append(ranges)
         if (column, operator, value) == PENDING and network == "iexec":
             asked.setdefault(axes["last_block"], []).append([_pending(axes["last_block"], network)])
@@ -164,6 +171,11 @@ def typed(view: Listed, column: str, text: str) -> sa.ColumnElement[Any]:
 
 def _range(axis: Axis, network: str, column: str, operator: str, value: sa.ColumnElement[Any]) -> Condition:
     return compared(axis.by, operator, value * _unit(network) if column == "fee_amount" else value)
+
+
+def _beginning(axis: Axis, start: str) -> Condition:
+    """Of hex text, which "~" is above."""
+    return sa.and_(axis.by >= start, axis.by < (beyond(start) or "~"))
 
 
 def _unit(network: str) -> sa.ColumnElement[Any]:

@@ -5,15 +5,19 @@ filter leaves arms out.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from indexer.query.asking import Steps
-from indexer.query.filters import Listed, constant, parts, value_of
+from indexer.query.asking import Made, Steps, made
+from indexer.query.filters import Listed, condition, constant, likely, parts, value_of
+from indexer.query.near import hex_text
+from indexer.query.paying import COLUMNS, Times, spans, times_steps
 from indexer.query.places import Part, conditions_of, raw, wanted
 from schema import arbius_entities as arbius
 from schema.analytics import payments, payments_of
@@ -21,6 +25,7 @@ from schema.chain import sources
 
 SIDES = {"from_address": "from_role", "to_address": "to_role"}
 NETWORKS = ("arbius", "iexec", "koii")
+LARGE = ("arbius", "iexec")  # that can have millions of payments
 PAYING: dict[str, dict[str, tuple[str, ...]]] = {
     "arbius": {
         "fee": ("FeesPaid",),
@@ -50,8 +55,10 @@ TOKEN = {"arbius": "AIUS", "iexec": "RLC"}
 FURTHEST = 2**63 - 1
 FEW = 2_000
 """Payments of an amount that are looked up one by one; where there are more, a page that goes by time finds some."""
+_TIME = sa.DateTime(timezone=True)
 LARGEST = 10**100  # no amount is above it
-Arm = tuple[str, str, str]  # source_event, kind and to_role, which are constant in an arm of a view
+ARM = "source_event", "kind", "to_role"  # what is constant in an arm of a view
+Arm = tuple[str, str, str]
 
 
 class Reach(NamedTuple):
@@ -93,59 +100,124 @@ def _bounded(name: str, column: str, operator: str, value: str) -> bool:
 
 
 class Amounts(NamedTuple):
-    """Where payments of the amounts asked for can be in a network: in arms with few, at these times, and in others."""
+    """Where payments of the amounts asked for can be in a network: in arms with few, at these times, and in others.
+    `since`: of older times some may be missing; None: none is."""
 
     least: int
     most: int
     few: Sequence[Arm]
     times: Sequence[datetime]
     many: Sequence[Arm]
+    since: datetime | None
 
 
 class Narrowed(NamedTuple):
-    """What is known of where payments can be; None: everywhere."""
+    """What is known of where payments can be; None: everywhere. `times`: of accounts or tasks, by network and column;
+    where they are left out there are many."""
 
     reach: Sequence[Reach] | None = None
     amounts: Mapping[str, Amounts] | None = None
+    times: Mapping[tuple[str, str], Times] = MappingProxyType({})
+
+    @property
+    def since(self) -> datetime | None:
+        """Of what is older some may be missing; None: nothing is."""
+        told = [times.since for times in self.times.values()]
+        told += [amounts.since for amounts in (self.amounts or {}).values()]
+        return max((since for since in told if since is not None), default=None)
 
 
-def narrowed_steps(filters: Sequence[str]) -> Steps[Narrowed]:
-    """Where the payments of the filters can be, as far as that has to be looked up. Raises UsageError."""
+def narrowed_steps(filters: Sequence[str], upto: datetime | None = None, newest: int = 50) -> Steps[Narrowed]:
+    """Where the payments of the filters can be, as far as that has to be looked up: of accounts or tasks the `newest`
+    times of those that are not after `upto`. Raises UsageError."""
     reach = yield from reach_steps(filters)
-    return Narrowed(reach, (yield from _amount_steps(filters)))
+    amounts = yield from _amount_steps(filters, upto, max(1, newest))
+    times = {}
+    for name in COLUMNS:
+        among = spans(filters, name)
+        for network in () if among is None else LARGE:
+            times[network, name] = yield from times_steps(network, name, among or (), upto, newest)
+    return Narrowed(reach, amounts, times)
 
 
-def _amount_steps(filters: Sequence[str]) -> Steps[Mapping[str, Amounts] | None]:
+def _amount_steps(filters: Sequence[str], upto: datetime | None, newest: int) -> Steps[Mapping[str, Amounts] | None]:
     least, most = _bounds(filters, "amount", LARGEST)
-    if (least, most) == (0, LARGEST):
+    others = sorted({number for number in _excluded(filters) if least <= number <= most})
+    if (least, most) == (0, LARGEST) and not others:
         return None
-    names = "network", "source_event", "kind", "to_role", "block_time"
-    told = sa.func.analytics.paying_amounts(sa.cast(least, sa.Numeric), sa.cast(most, sa.Numeric), FEW + 1)
-    paying = told.table_valued(*names)
-    rows = yield sa.select(*(paying.c[name] for name in names))
-    times: dict[str, dict[Arm, list[datetime]]] = {"arbius": {}, "iexec": {}}
-    for network, *arm, at in (row.values() for row in rows):
-        times[network].setdefault((arm[0], arm[1], arm[2]), []).append(at)
+    lows, highs = [least, *(number + 1 for number in others)], [*(number - 1 for number in others), most]
+    # Of most payments one number is not the amount: only where nearly all have it a page by time is none.
+    few = FEW if (least, most) != (0, LARGEST) else FEW // 10
+    until = "infinity" if upto is None else upto.isoformat()
+    rows = yield _paying_amounts(few).of(lows=lows, highs=highs, upto=until, newest=newest)
     found = {}
-    for network, arms in times.items():
-        few = {arm: at for arm, at in arms.items() if len(at) <= FEW}
-        many = [arm for arm in arms if arm not in few]
-        found[network] = Amounts(least, most, list(few), sorted({at for known in few.values() for at in known}), many)
+    for network in LARGE:
+        arms = {(row["source_event"], row["kind"], row["to_role"]): row for row in rows if row["network"] == network}
+        few_of = {arm: row["times"] for arm, row in arms.items() if row["n"] <= few}
+        times = sorted({at for known in few_of.values() for at in known})
+        since = max((known[-1] for known in few_of.values() if len(known) == newest), default=None)
+        found[network] = Amounts(least, most, list(few_of), times, [arm for arm in arms if arm not in few_of], since)
     return found
+
+
+def _excluded(filters: Sequence[str]) -> Iterable[int]:
+    for column, operator, value in map(parts, filters):
+        if (column, operator) == ("amount", "!="):
+            number = Decimal(str(value_of(payments.c.amount, value)))
+            if number == math.floor(number):
+                yield math.floor(number)
+
+
+@lru_cache(4)
+def _paying_amounts(few: int) -> Made:
+    """In how many payments of each arm amounts are, counted up to few and one of each span, and the newest times."""
+    lows, highs = (sa.bindparam(name, [], type_=sa.ARRAY(sa.Numeric())) for name in ("lows", "highs"))
+    columns = sa.column("low", sa.Numeric()), sa.column("high", sa.Numeric())
+    span = sa.func.unnest(lows, highs).table_valued(*columns, name="spans").render_derived()
+    names = "network", "source_event", "kind", "to_role", "block_time"
+    told = sa.func.analytics.paying_amounts(span.c.low, span.c.high, constant(few + 1))
+    paying = told.table_valued(*names).lateral()
+    arm = [paying.c[name] for name in names[:-1]]
+    times = sa.func.array_agg(paying.c.block_time, type_=sa.ARRAY(_TIME)).label("times")
+    counted = sa.select(*arm, sa.func.count().label("n"), times).select_from(span.join(paying, sa.true()))
+    each = counted.group_by(*arm).subquery()
+    at = sa.func.unnest(each.c.times).column_valued("at")
+    upto = sa.cast(sa.bindparam("upto", "", type_=sa.Text()), _TIME)
+    newest = sa.select(at).where(at <= upto, each.c.n <= constant(few)).distinct().order_by(at.desc())
+    known = sa.func.array(newest.limit(sa.bindparam("newest", 1, type_=sa.Integer())).scalar_subquery())
+    return made(sa.select(*(each.c[name] for name in (*names[:-1], "n")), known.label("times")))
 
 
 def parts_of_payments(filters: Sequence[str], known: Narrowed | None = None) -> list[Part]:
     """The payments that pass the filters, in parts that share none. Raises UsageError."""
-    reach, amounts = known or Narrowed()
+    reach, amounts, times = known or Narrowed()
     found: list[Part] = []
     for network in NETWORKS:
         there = [None] if reach is None or network == "koii" else [x for x in reach if x.network == network]
-        if amounts is None or network == "koii":
-            found += [part for at in there for part in _of_network(network, filters, at)]
-        else:
-            others = [text for text in filters if not _bounded("amount", *parts(text))]
-            found += _by_amount([part for at in there for part in _of_network(network, others, at)], amounts[network])
+        by_amount = amounts is not None and network != "koii"
+        others = [text for text in filters if not (by_amount and _bounded("amount", *parts(text)))]
+        here = [part for at in there for part in _of_network(network, others, at)]
+        for (whose, name), known_times in times.items():
+            here = here if whose != network else [each for part in here for each in _at(part, name, known_times)]
+        found += here if amounts is None or network == "koii" else _by_amount(here, amounts[network])
     return found or [Part(payments, [sa.false()], timed=True)]
+
+
+def _at(part: Part, name: str, times: Times) -> list[Part]:
+    """The part at these times where payments are seldom. Of what contracts pay or get all is read as it is."""
+    if not part.timed:
+        return [part]
+    view, found = part.view, []
+    accounts = [view.c[SIDES[name]] == constant("account")] if name in SIDES else []
+    if times.seldom and times.at:
+        at = sa.literal(list(times.at), sa.ARRAY(_TIME))
+        there = [_one_of(view, ("source_event", "kind"), times.seldom), view.c.block_time == sa.any_(at)]
+        found.append([*accounts, *there])
+    if times.often:
+        found.append([*accounts, _one_of(view, ("source_event", "kind"), times.often)])
+    if accounts:
+        found.append([sa.not_(accounts[0])])
+    return [part._replace(wanted=[*part.wanted, *more]) for more in found]
 
 
 def _of_network(network: str, filters: Sequence[str], reach: Reach | None) -> list[Part]:
@@ -188,15 +260,20 @@ def _roles(network: str, view: Listed, filters: Sequence[str]) -> list[sa.Column
     """What is paid to or by contracts and treasuries counts only where the account is one: there are few."""
     found: list[sa.ColumnElement[bool]] = []
     for side, role in SIDES.items():
-        account = wanted(filters, side)
-        if account is None or account.endswith("*"):
+        asked = [text for text in filters if parts(text)[0] == side]
+        if not asked:
             continue
-        known = sa.exists().where(sources.c.address == raw(account), sources.c.network == constant(network))
-        found.append(sa.or_(view.c[role] != constant("contract"), known))
+        emitters = sa.select(hex_text(sources.c.address).label(side)).where(sources.c.network == constant(network))
+        found.append(sa.or_(view.c[role] != constant("contract"), _any(emitters, asked)))
         if network == "arbius" and side == "to_address":
-            ours = sa.exists().where(arbius.parameters.c.treasury == raw(account))
-            found.append(sa.or_(view.c[role] != constant("treasury"), ours))
+            treasuries = sa.select(hex_text(arbius.parameters.c.treasury).label(side))
+            found.append(sa.or_(view.c[role] != constant("treasury"), _any(treasuries, asked)))
     return found
+
+
+def _any(accounts: sa.Select[Any], asked: Sequence[str]) -> sa.ColumnElement[bool]:
+    known = accounts.subquery()
+    return sa.exists().where(*(condition(known, text) for text in asked))
 
 
 def _at_times_of(view: Listed, task: str) -> sa.ColumnElement[bool]:
@@ -204,7 +281,7 @@ def _at_times_of(view: Listed, task: str) -> sa.ColumnElement[bool]:
     columns = sa.column("taskid", sa.LargeBinary()), sa.column("block_time", sa.DateTime(timezone=True))
     named = sa.table("v_paid_tasks", *columns, schema="iexec")
     times = sa.select(named.c.block_time).where(named.c.taskid == raw(task)).scalar_subquery()
-    return view.c.block_time == sa.any_(sa.func.array(times, type_=sa.ARRAY(sa.DateTime(timezone=True))))
+    return view.c.block_time == sa.any_(sa.func.array(times, type_=sa.ARRAY(_TIME)))
 
 
 def _by_amount(found: Sequence[Part], amounts: Amounts) -> list[Part]:
@@ -217,16 +294,19 @@ def _by_amount(found: Sequence[Part], amounts: Amounts) -> list[Part]:
             narrowed.append(part._replace(wanted=[*part.wanted, amount.between(*bounds)]))
             continue
         if amounts.few:
-            at = sa.literal(list(amounts.times), sa.ARRAY(sa.DateTime(timezone=True)))
-            there = [_one_of(part.view, amounts.few), part.view.c.block_time == sa.any_(at), amount.between(*bounds)]
+            at = sa.literal(list(amounts.times), sa.ARRAY(_TIME))
+            there = [
+                _one_of(part.view, ARM, amounts.few),
+                part.view.c.block_time == sa.any_(at),
+                amount.between(*bounds),
+            ]
             narrowed.append(part._replace(wanted=[*part.wanted, *there]))
-        if amounts.many:
-            # So the planner takes most rows to pass, and goes by time: else it reads and sorts millions.
-            beyond = (amount < bounds[0]).is_not(True), (amount > bounds[1]).is_not(True), amount.is_not(None)
-            narrowed.append(part._replace(wanted=[*part.wanted, _one_of(part.view, amounts.many), *beyond]))
+        if amounts.many:  # by time: else millions are read and sorted
+            beyond = likely(amount.between(*bounds))
+            narrowed.append(part._replace(wanted=[*part.wanted, _one_of(part.view, ARM, amounts.many), beyond]))
     return narrowed
 
 
-def _one_of(view: Listed, arms: Sequence[Arm]) -> sa.ColumnElement[bool]:
-    columns = [view.c[name] for name in ("source_event", "kind", "to_role")]
-    return sa.or_(*(sa.and_(*(c == constant(word) for c, word in zip(columns, arm, strict=True))) for arm in arms))
+def _one_of(view: Listed, names: Sequence[str], words: Iterable[Sequence[str]]) -> sa.ColumnElement[bool]:
+    columns = [view.c[name] for name in names]
+    return sa.or_(*(sa.and_(*(c == constant(w) for c, w in zip(columns, each, strict=True))) for each in words))

@@ -94,8 +94,8 @@ AS $$
         FROM arbius.parameters x
     ) AS p
     CROSS JOIN (
-        SELECT coalesce((SELECT max(c.yeas) FROM arbius.contestations c), 0) AS yeas,
-               coalesce((SELECT max(c.nays) FROM arbius.contestations c), 0) AS nays
+        SELECT coalesce((SELECT max(c.yeas::bigint) FROM arbius.contestations c), 0) AS yeas, -- as their indexes
+               coalesce((SELECT max(c.nays::bigint) FROM arbius.contestations c), 0) AS nays
     ) AS v
 $$;
 COMMENT ON FUNCTION arbius.longest_vote() IS

@@ -144,15 +144,17 @@ SELECT 'iexec'::text AS network,
        p.from_role,
        p.to_role
 FROM (
-    (SELECT t.chain_id, t.address, NULL::bytea AS taskid, 'deposit'::text AS kind, t."from" AS payer, t."to" AS payee,
-            t.value::numeric AS amount, t.block_number AS block, t.block_time, 'Transfer'::text AS source_event,
-            'account'::text AS from_role, 'account'::text AS to_role
+    (SELECT t.chain_id, t.address, NULL::bytea AS taskid, 'deposit'::text AS kind,
+            '\x0000000000000000000000000000000000000000'::bytea AS payer, t."to" AS payee, t.value::numeric AS amount,
+            t.block_number AS block, t.block_time, 'Transfer'::text AS source_event, 'nobody'::text AS from_role,
+            'account'::text AS to_role
      FROM iexec.transfer t
      WHERE t.value > 0 AND iexec.is_zero(t."from")
      ORDER BY t.block_time DESC)
     UNION ALL
-    (SELECT t.chain_id, t.address, NULL::bytea, 'withdraw'::text, t."from", t."to", t.value::numeric, t.block_number,
-            t.block_time, 'Transfer'::text, 'account'::text, 'account'::text
+    (SELECT t.chain_id, t.address, NULL::bytea, 'withdraw'::text, t."from",
+            '\x0000000000000000000000000000000000000000'::bytea, t.value::numeric, t.block_number, t.block_time,
+            'Transfer'::text, 'account'::text, 'nobody'::text
      FROM iexec.transfer t
      WHERE t.value > 0 AND NOT iexec.is_zero(t."from") AND iexec.is_zero(t."to")
      ORDER BY t.block_time DESC)

@@ -178,7 +178,7 @@ AS $$
      FROM iexec.transfer t
      WHERE t.value BETWEEN greatest($1, 1) AND $2 AND iexec.is_zero(t."from") LIMIT $3)
     UNION ALL
-    (SELECT 'iexec'::text, 'Transfer'::text, 'withdraw'::text, 'account'::text, t.block_time
+    (SELECT 'iexec'::text, 'Transfer'::text, 'withdraw'::text, 'nobody'::text, t.block_time
      FROM iexec.transfer t
      WHERE t.value BETWEEN greatest($1, 1) AND $2 AND iexec.is_zero(t."to") LIMIT $3)
     UNION ALL

@@ -79,10 +79,13 @@ RARE = {
     "tasks": "fee fee_amount finished_at submitted_block last_block",
     "work": "reward settled_at",
     "disputes": "yeas nays deadline settled_at",
-    "payments": "amount block task_id",
+    "payments": "amount block task_id from_address to_address",
     "claimable": "gain since",
     "stuck": "since",
 }  # columns that few rows share
+
+BEGINNINGS = [(name, "task_id") for name in ("tasks", "work", "payments")]
+BEGINNINGS += [("payments", side) for side in ("from_address", "to_address")]
 
 
 def _rare(connection: sa.Connection) -> dict[str, Listing]:
@@ -106,6 +109,9 @@ def _rare(connection: sa.Connection) -> dict[str, Listing]:
             asked = f"={oldest}", f"<={oldest}", f"!={oldest}", f">{beyond}"
             for how, what in zip(asked, ("=oldest", "<=oldest", "!=oldest", ">any"), strict=True):
                 found[f"page_of_{name}_by_{column.name}{what}"] = Listing(name, (f"{column.name}{how}",))
+    for name, whose in BEGINNINGS:
+        for what, start in (("none", NOBODY[:12]), ("some", "0xab"), ("all", "0x")):
+            found[f"page_of_{name}_by_{whose}_of_{what}"] = Listing(name, (f"{whose}={start}*",))
     both = {
         "status_and_submitted_block": ("status=succeeded", "submitted_block<=20"),
         "network_and_fee": ("network=arbius", f"fee>{10**30}"),

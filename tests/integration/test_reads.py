@@ -1,6 +1,7 @@
 """Pages of thousands of tasks: they hold what the whole view holds, and read little of it, whatever they are asked."""
 
 import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,13 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from indexer.query import ask, connect, idle, latencies, near, payments
-from indexer.query.asking import Query
+from indexer.query import ask, connect, idle, latencies, near, paying, payments
+from indexer.query.asking import Made, Query, Steps, made
 from indexer.query.filters import WORDS, condition, parts
-from indexer.query.lists import Listing, page_of, rows
-from indexer.query.payments import narrowed_steps
+from indexer.query.lists import Listing, Page, page_of, rows
 from indexer.store import database as db
 from schema.analytics import ORDER, VIEWS
 from tests.bench.chain import CHAIN_ID, ENGINE
@@ -262,21 +261,53 @@ def _reading(url: str, database: sa.Connection) -> Iterator[Reads]:
         cursor = psycopg.ClientCursor(connection)
 
         def read(listing: Listing) -> list[tuple[str, float]]:
-            is_paid = listing.name == "payments"
-            known = ask(database, Query(lambda: narrowed_steps(listing.filters))) if is_paid else None
-            asked = listing.query(known=known).compile(
-                dialect=PGDialect_asyncpg(), compile_kwargs={"render_postcompile": True}
-            )
-            values = [asked.params[name] for name in asked.positiontup or []]
-            cursor.execute("DEALLOCATE ALL")
-            cursor.execute(b"PREPARE page AS " + str(asked).encode())
-            execute = b"EXECUTE page" + (b"(" + b",".join([b"%s"] * len(values)) + b")" if values else b"")
-            cursor.execute(b"EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON, TIMING OFF) " + execute, values)
-            ((plan,),) = cursor.fetchone()  # type: ignore[misc]
             big = BIG | MORE.get(listing.name, set())
-            return [(table, count) for table, count in _read(plan["Plan"]) if table in big and count > MOST]
+            plans = [_planned(cursor, made) for made in _statements(database, listing)]
+            return [(table, count) for plan in plans for table, count in _read(plan) if table in big and count > MOST]
 
         yield read
+
+
+def _statements(database: sa.Connection, listing: Listing) -> list[Made]:
+    """What is asked for a page, one after the other; of tasks all at once, for a worker's come in steps."""
+    if listing.name == "tasks":
+        return [made(listing.query())]
+    found: list[Made] = []
+
+    def steps() -> Steps[Page]:
+        asking, rows = page_of(listing).steps(), None
+        try:
+            while True:
+                found.append(_as_made(asking.send(rows)))
+                rows = yield found[-1]
+        except StopIteration as end:
+            return end.value
+
+    ask(database, Query(steps))
+    return found
+
+
+def _as_made(statement: sa.Executable | Made) -> Made:
+    return statement if isinstance(statement, Made) else made(statement)
+
+
+def _planned(cursor: psycopg.ClientCursor[Any], asked: Made) -> dict[str, Any]:
+    names: list[str] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    text = re.sub(r"%\((\w+)\)s", numbered, asked.text.decode()).replace("%%", "%")
+    cursor.execute("DEALLOCATE ALL")
+    values = [asked.values[name] for name in names]
+    kinds = ",".join("numeric" if isinstance(value, Decimal) else "unknown" for value in values)
+    cursor.execute(f"PREPARE page{f'({kinds})' if kinds else ''} AS {text}".encode())
+    execute = b"EXECUTE page" + (b"(" + b",".join([b"%s"] * len(values)) + b")" if values else b"")
+    cursor.execute(b"EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON, TIMING OFF) " + execute, values)
+    ((plan,),) = cursor.fetchone()  # type: ignore[misc]
+    return dict(plan["Plan"])
 
 
 def _read(node: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -287,7 +318,13 @@ def _read(node: dict[str, Any]) -> Iterator[tuple[str, float]]:
         yield from _read(part)
 
 
-@pytest.mark.parametrize("filters", [("network=iexec",), ("kind=unstake",), ("to_address=<engine>", "block<=90")])
+PAGED = [
+    *[("network=iexec",), ("kind=unstake",), ("to_address=<engine>", "block<=90")],
+    *[("from_address<0x5", "kind!=stake"), ("to_address>0xc",), ("task_id=0x1*",)],
+]
+
+
+@pytest.mark.parametrize("filters", PAGED, ids=map(" ".join, PAGED))
 def test_pages_of_payments_hold_each_once_though_some_are_alike(
     database: sa.Connection, accounts: dict[str, str], filters: tuple[str, ...]
 ) -> None:
@@ -329,9 +366,10 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 PAGE = 150  # more than FEW
-LARGE = ("tasks", "work", "disputes")
+LARGE = ("tasks", "work", "disputes", "payments")
 ABSENT = {"network": "aidbox", "status": "cancelled"}
-CASES = ("oldest", "of iexec", "absent", "below", "above", "not oldest", "between")
+CASES = ("oldest", "of iexec", "absent", "below", "above", "not oldest", "between", "beginning", "any beginning")
+OFTEN = {("subject", "beginning"), ("worker", "beginning")}  # so many meet it that they are looked for by time
 EACH = [(name, column.name, case) for name in LARGE for column in VIEWS[name].c for case in CASES]
 
 
@@ -346,6 +384,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near, "FEW", FEW)
     monkeypatch.setattr(idle, "FEW", FEW)
     monkeypatch.setattr(payments, "FEW", 3 * FEW)
+    monkeypatch.setattr(paying, "FEW", FEW)
+    monkeypatch.setattr(paying, "FEW_ACCOUNTS", 5)
 
 
 @pytest.mark.parametrize(("name", "column", "case"), EACH, ids=[" ".join(case) for case in EACH])
@@ -370,7 +410,8 @@ def _served(
     else:
         assert sorted(map(repr, found)) == sorted(map(repr, expected))
     assert found or case not in ("oldest", "of iexec")
-    assert reads(Listing(name, filters, limit=20)) == []
+    if (parts(filters[0])[0], case) not in OFTEN:
+        assert reads(Listing(name, filters, limit=20)) == []
 
 
 UNCLAIMED = """
@@ -449,7 +490,7 @@ def _filters(view: Sequence[dict[str, Any]], name: str, column: str, case: str) 
     if case == "not oldest":
         return (f"{column}!={text}",)
     if isinstance(oldest, str):
-        return (f"{column}={ABSENT.get(column, NOBODY)}",) if case == "absent" else None
+        return _of_text(column, case, oldest, values) if name in LARGE or case == "absent" else None
     step: Any = timedelta(microseconds=1) if isinstance(oldest, datetime) else 1
     if column == "fee_amount":
         step = Decimal("1e-18")
@@ -459,6 +500,20 @@ def _filters(view: Sequence[dict[str, Any]], name: str, column: str, case: str) 
         "below": (f"{column}<{least}",),
         "above": (f"{column}>{most}",),
         "between": (f"{column}>{oldest}", f"{column}<{oldest + step}"),
+    }.get(case)
+
+
+def _of_text(column: str, case: str, oldest: str, values: Sequence[str]) -> tuple[str, ...] | None:
+    if case == "absent":
+        return (f"{column}={ABSENT.get(column, NOBODY)}",)
+    if not oldest.startswith("0x"):
+        return None
+    return {
+        "below": (f"{column}<{min(values)}",),
+        "above": (f"{column}>{max(values)}",),
+        "between": (f"{column}>={oldest[:-1]}", f"{column}<={oldest}", f"{column}!={NOBODY}"),
+        "beginning": (f"{column}={oldest[:11]}*",),
+        "any beginning": (f"{column}=0x*",),
     }[case]
 
 
@@ -466,7 +521,7 @@ def _passes(row: dict[str, Any], column: str, how: str, text: str) -> bool:
     value = row[column]
     if value is None:
         return False
-    if text.endswith("*"):
+    if how == "=" and text.endswith("*"):
         return str(value).startswith(text[:-1])
     read = getattr(type(value), "fromisoformat", type(value))
     return COMPARED[how](value, read(text))
