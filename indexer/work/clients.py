@@ -47,9 +47,14 @@ def of_header(connection: sa.Connection, header: str) -> str:
     raise refused()
 
 
-def of_secret(connection: sa.Connection, client_id: str, secret: str) -> str:
-    """The client's id if the secret is its own. Raises TaskRefused (401), after the same work for an unknown id."""
+def of_secret(connection: sa.Connection, client_id: str, secret: str, *, held: bool = False) -> str:
+    """The client's id if the secret is its own. Raises TaskRefused (401), after the same work for an unknown id.
+
+    `held`: the secret stays as it is until the transaction ends, so that no token of an old one outlasts it.
+    """
     known = sa.select(clients.c.secret_hash).where(clients.c.id == client_id, _valid(clients.c.expires_at))
+    if held:
+        known = known.with_for_update(read=True)
     stored = connection.scalar(known) if _plain(client_id) else None
     same = hmac.compare_digest(stored or bytes(32), _hash(client_id[:LONGEST], secret[:LONGEST]))
     if stored is None or not same:

@@ -66,8 +66,8 @@ class Queue:
             raise TaskRefused("grant_type must be client_credentials.", kind="unsupported-grant-type", status=400)
 
         def make(connection: sa.Connection) -> str:
-            client = clients.of_secret(connection, str(tree.get("client_id")), str(tree.get("client_secret")))
-            return clients.token(connection, client)
+            login = str(tree.get("client_id")), str(tree.get("client_secret"))
+            return clients.token(connection, clients.of_secret(connection, *login, held=True))
 
         made = await self._guess(address, self.methods.run(make))
         seconds = clients.TOKEN_SECONDS

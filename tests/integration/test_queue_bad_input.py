@@ -73,6 +73,18 @@ async def test_no_secret_is_stored_and_a_new_one_or_a_removed_client_ends_the_ol
     assert (await http.post(POLL, Authorization=basic("tester", fresh))).status == 401
 
 
+async def test_no_token_of_an_old_secret_outlasts_it(http: Http, engine: Engine) -> None:
+    grant = {"grant_type": "client_credentials", "client_id": "tester", "client_secret": http.login[1]}
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with engine.begin() as connection:
+        clients.add(connection, "tester")
+        asking = asyncio.create_task(http.post(json.dumps(grant), "/auth/token"))
+        while not asking.done() and not http.sql(waits):
+            await asyncio.wait([asking], timeout=0.02)
+    assert (await asking).status == 401
+    assert http.sql("SELECT 1 FROM work.tokens") == []
+
+
 BODIES = [
     ("{", "application/json"), ("", "application/json"), ("nul", "application/json"), ('"text"', "application/json"),
     ("[" * 100_000, "application/json"), ('{"method": "x", "params": NaN}', "application/json"), ("7", "text/yaml"),
