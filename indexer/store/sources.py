@@ -98,6 +98,7 @@ def configure(connection: sa.Connection, chain_id: int, wanted: Iterable[Wanted]
     A new contract and a lower first block get a group of their own until they have caught up; a contract that
     is not wanted any more stops being read and keeps its rows and its coverage. Children follow their network.
     """
+    ledger.lock_groups(connection, chain_id)  # what a contract takes along of its group must be of one moment
     listed = {source.address: source for source in wanted}
     networks = {source.network for source in listed.values()}
     known = {"0x" + row.address.hex(): row for row in connection.execute(_of_chain(chain_id))}
