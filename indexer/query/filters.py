@@ -62,7 +62,7 @@ def condition(view: Listed, text: str, works: int | None = None) -> sa.ColumnEle
         _hex_or_fail(name, value.removesuffix("*") if operator == "=" else value)
     untold = name in _UNTOLD.get(whose, ())
     if operator != "=" or value.endswith("*"):
-        untold |= name == "contract" or name in _MEASURED.get(whose, ())
+        untold |= name in ("contract", "chain_id") or name in _MEASURED.get(whose, ())
     if operator == "=" and value.endswith("*"):
         return likely(_begins(column, value[:-1], planned=False)) if untold else _begins(column, value[:-1])
     if whose == "tasks" and (name, operator, value) == ("finality", "=", "final"):

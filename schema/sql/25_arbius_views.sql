@@ -219,14 +219,14 @@ FROM (
     (SELECT t.chain_id, t.address, t.task_id, 'refund'::text, t.address, t.owner, t.fee::numeric, t.finished_block,
             t.finished_at, 'ContestationVoteFinish'::text, 'contract'::text, 'account'::text
      FROM arbius.tasks t
-     WHERE t.outcome = 'succeeded' AND t.fee > 0
+     WHERE t.outcome = 'succeeded' AND t.fee > 0 AND t.finished_at < 'infinity' -- or a bound seems to leave millions
      ORDER BY t.finished_at DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'refund'::text, t.address, t.owner,
             div(t.fee * (1e18 - arbius.retraction_fee(t.chain_id, t.address, t.retracted_block)), 1e18),
             t.retracted_block, t.retracted_at, 'TaskRetracted'::text, 'contract'::text, 'account'::text
      FROM arbius.tasks t
-     WHERE t.retracted_at IS NOT NULL AND t.fee > 0
+     WHERE t.retracted_at IS NOT NULL AND t.fee > 0 AND t.retracted_at < 'infinity'
      ORDER BY t.retracted_at DESC)
     UNION ALL
     (SELECT t.chain_id, t.address, t.task_id, 'stake'::text, t.validator, t.address, t.stake::numeric,
