@@ -41,7 +41,8 @@ TaskscanError
 Each class says in ``http_status`` how an HTTP server answers it.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from string import Formatter
 
 
@@ -263,3 +264,18 @@ class ConfigError(UsageError):
     """{message}"""
 
     http_status = 500
+
+
+@contextlib.contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raise the first error of tasks that ran together, where all of them are ours, instead of their group.
+
+    Before Python 3.11.4 what an `except*` block raises is put into a group again.
+    """
+    try:
+        yield
+    except ExceptionGroup as group:
+        ours, others = group.split(TaskscanError)
+        if ours is None or others is not None:
+            raise
+        raise ours.exceptions[0] from None

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 from indexer.cli.common import Chosen, ConfigOption, choose, err, opened
 from indexer.cli.display import follow, summary
 from indexer.config import Settings, build, find_file
-from indexer.errors import TaskscanError, UsageError
+from indexer.errors import TaskscanError, UsageError, ungrouped
 from indexer.store.database import in_words, where
 from indexer.store.store import Store
 
@@ -238,12 +238,11 @@ async def _work(settings: Settings, engine: Engine, client: "QueueClient", with_
     task = Worker(client, store, [chain for chain in settings.chains if chain.kind == "evm"])
     err.print(f"worker: jobs from {client.name} into {where(engine)}")
     try:
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(task.work())
-            if with_parent:
-                tasks.create_task(_until_closed(working))
-    except* TaskscanError as errors:
-        raise errors.exceptions[0] from None
+        with ungrouped():
+            async with asyncio.TaskGroup() as tasks:
+                working = tasks.create_task(task.work())
+                if with_parent:
+                    tasks.create_task(_until_closed(working))
     finally:
         await client.close()
         store.close()

@@ -13,7 +13,7 @@ import structlog
 from indexer.chain.ranges import Range, subtract
 from indexer.chain.sizing import TARGET_BYTES, TOO_MANY_BYTES, Sizer, cut
 from indexer.chain.window import Point
-from indexer.errors import DatabaseDown, Inconsistent, TaskscanError, TooLarge, Transient
+from indexer.errors import DatabaseDown, Inconsistent, TaskscanError, TooLarge, Transient, ungrouped
 from indexer.ingest.agree import SECOND, agreed
 from indexer.ingest.budget import Budget
 from indexer.ingest.by_hash import leads_to, read_range, unbound
@@ -102,13 +102,11 @@ class Scanner:
 
     async def _read_all(self, group: Group, gaps: Sequence[Range]) -> None:
         todo = Todo(gaps)
-        try:
+        with ungrouped():
             async with asyncio.TaskGroup() as tasks:
                 readers = [tasks.create_task(self._reader(group, todo)) for _ in range(READERS)]
                 if self._folds:
                     tasks.create_task(self._fold_beside(readers))
-        except* TaskscanError as errors:
-            raise errors.exceptions[0] from None
 
     async def _reader(self, group: Group, todo: Todo) -> None:
         while True:

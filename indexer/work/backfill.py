@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 
 from indexer.chain.window import Point
 from indexer.config import Settings
-from indexer.errors import LeaseLost, TaskRefused, TaskscanError, Terminal, Transient
+from indexer.errors import LeaseLost, TaskRefused, TaskscanError, Terminal, Transient, ungrouped
 from indexer.ingest.budget import Budget
 from indexer.ingest.job import ChainJob
 from indexer.ingest.scan import IN_FLIGHT_BYTES
@@ -55,12 +55,11 @@ async def backfill(
             chains.append(ChainJob(chain, wanted, store, budget, lease=Lease(store.engine, chain.chain_id)))
     watch(chains)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            for each in chains:
-                tasks.create_task(_Filling(each, queue, blocks).until_done())
+        with ungrouped():
+            async with asyncio.TaskGroup() as tasks:
+                for each in chains:
+                    tasks.create_task(_Filling(each, queue, blocks).until_done())
         return chains
-    except* TaskscanError as errors:
-        raise errors.exceptions[0] from None
     finally:
         await asyncio.gather(*(each.close() for each in chains), return_exceptions=True)
         store.close()

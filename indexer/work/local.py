@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 
-from indexer.errors import SetupFailed
+from indexer.errors import SetupFailed, ungrouped
 
 log = structlog.get_logger(__name__)
 
@@ -27,12 +27,10 @@ async def workers(count: int, words: Sequence[str], env: Mapping[str, str]) -> A
     """
 
     async def all_of_them() -> None:
-        try:
+        with ungrouped():
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(count):
                     tasks.create_task(_keep_up(words, {**os.environ, **env}))
-        except* SetupFailed as errors:
-            raise errors.exceptions[0] from None
 
     running = asyncio.create_task(all_of_them())
     try:

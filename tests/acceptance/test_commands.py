@@ -87,7 +87,7 @@ def test_status_as_json_is_json_alone(here: Path, taskscan: Inside) -> None:
 
 def test_a_reader_that_has_enough_ends_a_query_quietly(here: Path) -> None:
     """As `| head` does, before the first byte or, where the answer is larger than a pipe, in the middle of it."""
-    formats = ("csv", "json", "table", "parquet")
+    formats = ("csv", "table", "parquet", "json")  # json last: whoever waits for it lets the others write all they have
     words, env = ("query", "tasks", "--limit", "1000", "--format"), environment(TASKSCAN_CONFIG="my.toml")
     asked = [start(*words, form, cwd=here, env=env) for form in formats]
     for form, process in zip(formats, asked, strict=True):
