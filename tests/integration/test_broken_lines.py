@@ -124,7 +124,7 @@ def test_a_line_to_postgresql_that_breaks_and_stalls_loses_nothing(migrated: str
             with proxy.shut():
                 time.sleep(1.0)
             wait_for(lambda: read_to(migrated) == last, process)
-        assert proxy.accepted > 5
+        assert proxy.accepted > 2, "the line was cut and made anew"
     assert_same_logs(migrated, "arbius-dev", engines())
 
 
