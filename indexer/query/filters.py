@@ -70,11 +70,17 @@ def condition(view: Listed, text: str, works: int | None = None) -> sa.ColumnEle
     typed = value_of(column, value)
     if name in _CHOICES or (name == "chain_id" and operator == "="):
         typed = constant(typed)
-    found = {
-        "=": column == typed, "!=": column != typed, "<": column < typed, "<=": column <= typed, ">": column > typed,
-        ">=": column >= typed,
-    }[operator]  # fmt: skip
+    found = compared(column, operator, typed)
     return likely(found) if untold else found
+
+
+def compared(column: sa.ColumnElement[Any], operator: str, value: Any) -> sa.ColumnElement[bool]:
+    """What the operator of a filter says of a column and a value."""
+    told: dict[str, sa.ColumnElement[bool]] = {
+        "=": column == value, "!=": column != value, "<": column < value, "<=": column <= value, ">": column > value,
+        ">=": column >= value,
+    }  # fmt: skip
+    return told[operator]
 
 
 def likely(found: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:

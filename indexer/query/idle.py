@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from indexer.query import near
-from indexer.query.filters import Listed, begins, condition, constant, parts
+from indexer.query.filters import Listed, begins, compared, condition, constant, parts
 from schema import arbius_entities as ours
 from schema.chain import chains, sources
 
@@ -102,7 +102,7 @@ def few(name: str, view: Listed, filters: Sequence[str]) -> list[tuple[sa.Column
     found = []
     for n, arm in enumerate(ARMS[name]):
         asked = [
-            [near.compared(arm.by, each, near.typed(view, column, value)) for each in near.either(operator)]
+            [compared(arm.by, each, near.typed(view, column, value)) for each in near.either(operator)]
             for column, operator, value in map(parts, filters)
             if column == arm.column
         ]
@@ -161,7 +161,7 @@ def _lacking(view: Listed, text: str) -> sa.ColumnElement[bool]:
     hinders = sa.exists().where(condition(words.subquery("hindrances"), text))
     only = sa.select(constant(OFF_CHAIN).cast(sa.Text()).label("lacks")).subquery("off_chain")
     is_off_chain = sa.exists().where(condition(only, text))
-    others = view.c.network.not_in([constant("arbius"), constant("iexec")])
+    others = view.c.network.not_in([*map(constant, near.NETWORKS)])
     return sa.or_(
         others,
         sa.and_(view.c.network == constant("arbius"), hinders),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from indexer.query.filters import Listed, beyond, condition, constant, parts, value_of
+from indexer.query.filters import Listed, begins, compared, condition, constant, parts, value_of
 from schema import arbius, iexec
 from schema import arbius_entities as ours
 from schema import iexec_entities as theirs
@@ -95,8 +95,7 @@ def tells(name: str, filters: Sequence[str]) -> bool:
 def _sought(axes: Mapping[str, Axis], column: str, operator: str, value: str) -> Axis | None:
     """The axis by which rows that pass a filter are looked for."""
     axis = axes.get({"fee_amount": "fee", "owner": "requester"}.get(column, column))
-    begins = operator == "=" and value.endswith("*")
-    if begins:  # statistics of the others tell how many begin so
+    if operator == "=" and value.endswith("*"):  # statistics of the others tell how many begin so
         return axis if column in ("requester", "owner") else None
     return axis if axis is not None and (operator != "=" or not axis.timed) else None
 
@@ -141,7 +140,7 @@ def places(name: str, view: Listed, network: str, filters: Sequence[str]) -> lis
     for column, operator, value in map(parts, filters):
         if (axis := _sought(axes, column, operator, value)) is not None:
             if operator == "=" and value.endswith("*"):
-                ranges = [_beginning(axis, value[:-1].lower())]
+                ranges = [begins(axis.by, value[:-1].lower())]
             else:
                 shown = typed(view, column, value)
                 ranges = [_range(axis, network, column, each, shown) for each in either(operator)]
@@ -173,19 +172,8 @@ def _range(axis: Axis, network: str, column: str, operator: str, value: sa.Colum
     return compared(axis.by, operator, value * _unit(network) if column == "fee_amount" else value)
 
 
-def _beginning(axis: Axis, start: str) -> Condition:
-    """Of hex text, which "~" is above."""
-    return sa.and_(axis.by >= start, axis.by < (beyond(start) or "~"))
-
-
 def _unit(network: str) -> sa.ColumnElement[Any]:
     return sa.literal(UNIT[network], sa.Numeric())
-
-
-def compared(column: sa.ColumnElement[Any], operator: str, value: sa.ColumnElement[Any]) -> Condition:
-    """The condition of a filter."""
-    return {"=": column == value, "<": column < value, "<=": column <= value, ">": column > value,
-            ">=": column >= value}[operator]  # fmt: skip
 
 
 def implied(view: Listed, network: str, filters: Sequence[str]) -> list[Condition]:

@@ -194,12 +194,12 @@ def parts_of_payments(filters: Sequence[str], known: Narrowed | None = None) -> 
     found: list[Part] = []
     for network in NETWORKS:
         there = [None] if reach is None or network == "koii" else [x for x in reach if x.network == network]
-        by_amount = amounts is not None and network != "koii"
-        others = [text for text in filters if not (by_amount and _bounded("amount", *parts(text)))]
+        found_of = (amounts or {}).get(network)  # not of Koii, which has few
+        others = [text for text in filters if found_of is None or not _bounded("amount", *parts(text))]
         here = [part for at in there for part in _of_network(network, others, at)]
         for (whose, name), known_times in times.items():
             here = here if whose != network else [each for part in here for each in _at(part, name, known_times)]
-        found += here if amounts is None or network == "koii" else _by_amount(here, amounts[network])
+        found += here if found_of is None else _by_amount(here, found_of)
     return found or [Part(payments, [sa.false()], timed=True)]
 
 

@@ -50,26 +50,23 @@ CREATE OR REPLACE TRIGGER age_updated BEFORE UPDATE ON arbius.solution_facts
 CREATE OR REPLACE FUNCTION arbius.age_solutions() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    chains bigint[];
-    engines bytea[];
-    tasks bytea[];
 BEGIN
     -- OFFSET 0: one look into an index per row, whatever the planner believes. A fact that is there before its solution
     -- has no age, and few have none: their index is small.
     IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(f.chain_id), array_agg(f.address), array_agg(f.task_id) INTO chains, engines, tasks
+        PERFORM arbius.age_commitments(array_agg(f.chain_id), array_agg(f.address), array_agg(f.task_id))
         FROM rows_changed s
         CROSS JOIN LATERAL (
             SELECT g.* FROM arbius.solution_facts g
             WHERE g.chain_id = s.chain_id AND g.address = s.address AND g.task_id = s.task_id
               AND g.commitment_age IS NULL
-            OFFSET 0) AS f;
+            OFFSET 0) AS f
+        HAVING count(*) > 0;
     ELSE
-        SELECT array_agg(s.chain_id), array_agg(s.address), array_agg(s.task_id) INTO chains, engines, tasks
-        FROM rows_changed s;
+        PERFORM arbius.age_commitments(array_agg(s.chain_id), array_agg(s.address), array_agg(s.task_id))
+        FROM rows_changed s
+        HAVING count(*) > 0;
     END IF;
-    PERFORM arbius.age_commitments(chains, engines, tasks) WHERE tasks IS NOT NULL;
     RETURN NULL;
 END
 $$;
@@ -98,20 +95,16 @@ CREATE OR REPLACE TRIGGER age_updated AFTER UPDATE ON arbius.solutions
 CREATE OR REPLACE FUNCTION arbius.age_removed() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    chains bigint[];
-    engines bytea[];
-    tasks bytea[];
 BEGIN
     -- Facts that are being written may tell of what goes: a repair waits for them, as a rollback has.
     PERFORM FROM chain.chains c WHERE c.chain_id IN (SELECT x.chain_id FROM rows_changed x) FOR NO KEY UPDATE;
-    SELECT array_agg(f.chain_id), array_agg(f.address), array_agg(f.task_id) INTO chains, engines, tasks
+    PERFORM arbius.age_commitments(array_agg(f.chain_id), array_agg(f.address), array_agg(f.task_id))
     FROM rows_changed x
     CROSS JOIN LATERAL (
         SELECT g.* FROM arbius.solution_facts g
         WHERE g.commitment = x.commitment AND g.address = x.address AND g.chain_id = x.chain_id
-        OFFSET 0) AS f;
-    PERFORM arbius.age_commitments(chains, engines, tasks) WHERE tasks IS NOT NULL;
+        OFFSET 0) AS f
+    HAVING count(*) > 0;
     RETURN NULL;
 END
 $$;
@@ -138,22 +131,19 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     folded bigint := coalesce(OLD.folded_to, -1);
-    chains bigint[];
-    engines bytea[];
-    tasks bytea[];
 BEGIN
     IF arbius.came_first(NEW.chain_id, folded, NEW.folded_to) THEN
         RETURN NULL;
     END IF;
-    SELECT array_agg(f.chain_id), array_agg(f.address), array_agg(f.task_id) INTO chains, engines, tasks
+    PERFORM arbius.age_commitments(array_agg(f.chain_id), array_agg(f.address), array_agg(f.task_id))
     FROM arbius.signal_commitment x
     CROSS JOIN LATERAL (
         SELECT g.* FROM arbius.solution_facts g
         WHERE g.commitment = x.commitment AND g.address = x.address AND g.chain_id = x.chain_id
         OFFSET 0) AS f
     WHERE x.chain_id = NEW.chain_id AND x.block_number > folded AND x.block_number <= NEW.folded_to
-      AND x.address IN (SELECT s.address FROM chain.sources s WHERE s.group_id = NEW.group_id);
-    PERFORM arbius.age_commitments(chains, engines, tasks) WHERE tasks IS NOT NULL;
+      AND x.address IN (SELECT s.address FROM chain.sources s WHERE s.group_id = NEW.group_id)
+    HAVING count(*) > 0;
     RETURN NULL;
 END
 $$;

@@ -30,5 +30,8 @@ async def test_what_is_no_error_of_ours_stays_in_its_group_with_all_others() -> 
     assert list(map(type, raised.value.exceptions)) == [ConfigError, ZeroDivisionError]
 
 
-async def test_nothing_happens_where_nothing_fails() -> None:
-    await together()
+async def test_what_does_not_fail_is_done() -> None:
+    with ungrouped():
+        async with asyncio.TaskGroup() as tasks:
+            done = tasks.create_task(asyncio.sleep(0, "done"))
+    assert done.result() == "done"
